@@ -1,0 +1,206 @@
+//! The time of every kernel, on every instruction set of this machine, with all data in the first-level cache, and of
+//! those over many rows also with rows that come from memory.
+//!
+//! ```text
+//! cargo bench -p auspex-kernel                      everything
+//! cargo bench -p auspex-kernel -- avx512 x4 128     lines that have all of these words
+//! ```
+//!
+//! A line is the best of many short runs: time per distance, bytes of the row read per second, and the time as a
+//! multiple of the load bound, that is of loading both vectors from the first-level cache and doing nothing else.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use auspex_kernel::{Isa, Kernels, kernels_for};
+
+const DIMENSIONS: [usize; 5] = [100, 128, 384, 768, 1536];
+
+/// Rows for the kernels that read many: a multiple of 4 that fits the cache with the query.
+fn rows_in_cache(row_bytes: usize) -> usize {
+    (24 * 1024 / row_bytes).min(64) / 4 * 4
+}
+
+/// Long enough to be timed, short enough that some runs are left alone by the rest of the machine.
+const RUN: Duration = Duration::from_micros(200);
+/// Runs take this long together, and there are at least five.
+const RUNS: Duration = Duration::from_millis(30);
+
+/// Rows that come from memory: more bytes than the caches have.
+const MEMORY: usize = 96 << 20;
+
+/// The best time of one of the `per_call` distances that `call` computes, in nanoseconds.
+fn time(per_call: usize, mut call: impl FnMut()) -> f64 {
+    let mut calls = 1;
+    while elapsed(calls, &mut call) < RUN {
+        calls *= 2;
+    }
+    let (mut best, mut runs, start) = (Duration::MAX, 0, Instant::now());
+    while runs < 5 || start.elapsed() < RUNS {
+        best = best.min(elapsed(calls, &mut call));
+        runs += 1;
+    }
+    best.as_secs_f64() * 1e9 / (calls * per_call) as f64
+}
+
+fn elapsed(calls: usize, call: &mut impl FnMut()) -> Duration {
+    let start = Instant::now();
+    for _ in 0..calls {
+        call();
+    }
+    start.elapsed()
+}
+
+/// The time to load 64 bytes, in nanoseconds, with the widest registers of this machine.
+#[cfg(target_arch = "x86_64")]
+fn load_64_bytes() -> Option<f64> {
+    macro_rules! sixteen_loads {
+        ($instruction:literal, $register:literal, $step:literal, $at:expr) => {
+            // SAFETY: loads from the 1,024 bytes behind the pointer, changes only clobbered registers, and the caller has
+            // checked that the CPU has these registers.
+            unsafe {
+                std::arch::asm!(
+                    concat!($instruction, " ", $register, "0, [{0}]"),
+                    concat!($instruction, " ", $register, "1, [{0} + ", $step, "]"),
+                    concat!($instruction, " ", $register, "2, [{0} + 2*", $step, "]"),
+                    concat!($instruction, " ", $register, "3, [{0} + 3*", $step, "]"),
+                    concat!($instruction, " ", $register, "0, [{0} + 4*", $step, "]"),
+                    concat!($instruction, " ", $register, "1, [{0} + 5*", $step, "]"),
+                    concat!($instruction, " ", $register, "2, [{0} + 6*", $step, "]"),
+                    concat!($instruction, " ", $register, "3, [{0} + 7*", $step, "]"),
+                    concat!($instruction, " ", $register, "0, [{0} + 8*", $step, "]"),
+                    concat!($instruction, " ", $register, "1, [{0} + 9*", $step, "]"),
+                    concat!($instruction, " ", $register, "2, [{0} + 10*", $step, "]"),
+                    concat!($instruction, " ", $register, "3, [{0} + 11*", $step, "]"),
+                    concat!($instruction, " ", $register, "0, [{0} + 12*", $step, "]"),
+                    concat!($instruction, " ", $register, "1, [{0} + 13*", $step, "]"),
+                    concat!($instruction, " ", $register, "2, [{0} + 14*", $step, "]"),
+                    concat!($instruction, " ", $register, "3, [{0} + 15*", $step, "]"),
+                    in(reg) $at, out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+                    options(nostack, readonly, preserves_flags)
+                );
+            }
+        };
+    }
+    #[repr(align(64))]
+    struct Lines([u8; 1024]);
+    let lines = Lines([0; 1024]);
+    let at = black_box(&lines).0.as_ptr();
+    match Isa::available()[0] {
+        Isa::Avx512 => Some(time(16, || sixteen_loads!("vmovups", "zmm", "64", at))),
+        Isa::Avx2 => Some(time(8, || sixteen_loads!("vmovups", "ymm", "32", at))),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn load_64_bytes() -> Option<f64> {
+    None
+}
+
+/// A line of the table.
+struct Table {
+    words: Vec<String>,
+    load: Option<f64>,
+}
+
+impl Table {
+    fn line(&self, k: &Kernels, name: &str, n: usize, row_bytes: usize, per_call: usize, call: impl FnMut()) {
+        let words = [k.isa.name().to_owned(), name.to_owned(), n.to_string()];
+        let has = |word: &String| words.iter().any(|w| w.split('_').any(|part| part == word) || w == word);
+        if !self.words.iter().all(has) {
+            return;
+        }
+        let ns = time(per_call, call);
+        let bound = match self.load {
+            Some(load) => format!("{:8.2} x", ns / (load * (2 * row_bytes) as f64 / 64.0)),
+            None => String::new(),
+        };
+        println!("{:7} {name:26} {n:5} {ns:9.2} ns {:8.1} GB/s {bound}", k.isa.name(), row_bytes as f64 / ns);
+    }
+}
+
+fn main() {
+    let words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let load = load_64_bytes();
+    if let Some(load) = load {
+        println!("64 bytes are loaded in {load:.3} ns\n");
+    }
+    println!(
+        "{:7} {:26} {:>5} {:>12} {:>13} {:>10}",
+        "isa", "kernel", "dim", "per distance", "of the row", "load bound"
+    );
+    let table = Table { words, load };
+    let memory = aligned(MEMORY, |i| (i % 64) as u8);
+    // SAFETY: any four bytes are a float, and the bytes are aligned to a cache line.
+    let (_, floats, _) = unsafe { memory.align_to::<f32>() };
+    for n in DIMENSIONS {
+        for &isa in Isa::available() {
+            let k = kernels_for(isa).unwrap();
+            lines_f32(&table, k, n, floats);
+            lines_u8(&table, k, n, memory);
+        }
+    }
+}
+
+/// `n` elements that begin with a cache line.
+fn aligned<T: Copy>(n: usize, element: impl Fn(usize) -> T) -> &'static [T] {
+    let all: &[T] = Vec::leak((0..n + 64).map(&element).collect());
+    let begin = all.as_ptr().align_offset(64);
+    &all[begin..][..n]
+}
+
+fn lines_f32(table: &Table, k: &Kernels, n: usize, memory: &[f32]) {
+    let many = rows_in_cache(4 * n);
+    let q = aligned(n, |i| i as f32);
+    let rows = aligned(many * n, |i| (i * 7 % 64) as f32);
+    let row = |i: usize| &rows[i * n..][..n];
+    let four = [row(0), row(1), row(2), row(3)];
+    let mut out = vec![0.0; many];
+
+    type Single = fn(&Kernels, &[f32], &[f32]) -> f32;
+    let single: [(&str, Single); 3] = [
+        ("l2_squared_f32", Kernels::l2_squared_f32),
+        ("dot_f32", Kernels::dot_f32),
+        ("cosine_f32", Kernels::cosine_f32),
+    ];
+    for (name, f) in single {
+        table.line(k, name, n, 4 * n, 4, || four.iter().for_each(|row| _ = black_box(f(k, black_box(q), row))));
+    }
+    table.line(k, "l2_squared_f32_x4", n, 4 * n, 4, || _ = black_box(k.l2_squared_f32_x4(black_box(q), four)));
+    table.line(k, "dot_f32_x4", n, 4 * n, 4, || _ = black_box(k.dot_f32_x4(black_box(q), four)));
+    table.line(k, "l2_squared_f32_many", n, 4 * n, many, || k.l2_squared_f32_many(q, black_box(rows), &mut out));
+    table.line(k, "dot_f32_many", n, 4 * n, many, || k.dot_f32_many(q, black_box(rows), &mut out));
+    let many = memory.len() / n;
+    let (rows, mut out) = (&memory[..many * n], vec![0.0; many]);
+    table.line(k, "l2_squared_f32_many_memory", n, 4 * n, many, || k.l2_squared_f32_many(q, rows, &mut out));
+    table.line(k, "dot_f32_many_memory", n, 4 * n, many, || k.dot_f32_many(q, rows, &mut out));
+}
+
+fn lines_u8(table: &Table, k: &Kernels, n: usize, memory: &[u8]) {
+    let many = rows_in_cache(n);
+    let q = aligned(n, |i| i as u8);
+    let stride = n.next_multiple_of(64);
+    let rows = aligned(many * stride, |i| (i * 7) as u8);
+    let row = |i: usize| &rows[i * stride..][..n];
+    let four = [row(0), row(1), row(2), row(3)];
+    let mut out = vec![0; many];
+
+    type Single = fn(&Kernels, &[u8], &[u8]) -> u32;
+    let single: [(&str, Single); 2] = [("l2_squared_u8", Kernels::l2_squared_u8), ("dot_u8", Kernels::dot_u8)];
+    for (name, f) in single {
+        table.line(k, name, n, n, 4, || four.iter().for_each(|row| _ = black_box(f(k, black_box(q), row))));
+    }
+    table.line(k, "cosine_u8", n, n, 4, || four.iter().for_each(|row| _ = black_box(k.cosine_u8(black_box(q), row))));
+    table.line(k, "moments_u8", n, n, 4, || four.iter().for_each(|row| _ = black_box(k.moments_u8(black_box(row)))));
+    table.line(k, "l2_squared_u8_x4", n, n, 4, || _ = black_box(k.l2_squared_u8_x4(black_box(q), four)));
+    table.line(k, "dot_u8_x4", n, n, 4, || _ = black_box(k.dot_u8_x4(black_box(q), four)));
+    table.line(k, "l2_squared_u8_many", n, n, many, || {
+        k.l2_squared_u8_many(q, black_box(rows), stride, &mut out);
+    });
+    table.line(k, "dot_u8_many", n, n, many, || k.dot_u8_many(q, black_box(rows), stride, &mut out));
+    let many = memory.len() / stride;
+    let mut out = vec![0; many];
+    table.line(k, "l2_squared_u8_many_memory", n, n, many, || k.l2_squared_u8_many(q, memory, stride, &mut out));
+    table.line(k, "dot_u8_many_memory", n, n, many, || k.dot_u8_many(q, memory, stride, &mut out));
+}

@@ -1,0 +1,244 @@
+//! AVX2: sixteen floats in two registers, sixty-four codes widened to 16 bits in four.
+
+use std::arch::x86_64::*;
+
+use crate::isa::Isa;
+use crate::lanes::{CODES, FLOATS, Lanes};
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Lanes for Avx2 {
+    /// Elements 0..8 and 8..16.
+    type Floats = [__m256; 2];
+    type Codes = [__m256i; 4];
+    type Sums = __m256i;
+
+    const OFFSET: bool = false;
+
+    #[inline(always)]
+    unsafe fn new() -> Self {
+        Avx2(())
+    }
+
+    #[inline(always)]
+    fn zero(self) -> Self::Floats {
+        // SAFETY: `self` exists, so there is AVX2.
+        unsafe { [_mm256_setzero_ps(); 2] }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; FLOATS]) -> Self::Floats {
+        // SAFETY: `self` exists, so there is AVX2; both halves lie within the array.
+        unsafe { [_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))] }
+    }
+
+    #[inline(always)]
+    fn load_part(self, from: &[f32]) -> Self::Floats {
+        // SAFETY: `self` exists, so there is AVX2; the floats are as many as the length says.
+        unsafe { words(from.as_ptr().cast(), from.len()).map(|words| _mm256_castsi256_ps(words)) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        // SAFETY: `self` exists, so there is AVX2.
+        unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        // SAFETY: `self` exists, so there is AVX2.
+        unsafe { [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        // SAFETY: `self` exists, so there is AVX2.
+        unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn sum(self, s: Self::Floats) -> f32 {
+        // SAFETY: `self` exists, so there is AVX2.
+        unsafe { sum_8(_mm256_add_ps(s[0], s[1])) }
+    }
+
+    #[inline(always)]
+    fn sum_x4(self, s: [Self::Floats; 4]) -> [f32; 4] {
+        // SAFETY: `self` exists, so there is AVX2.
+        unsafe {
+            let [a, b, c, d] = s.map(|s| _mm256_add_ps(s[0], s[1]));
+            let ab = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+            let cd = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(c, d), _mm256_permute2f128_ps::<0x31>(c, d));
+            sum_4_x4(ab, cd)
+        }
+    }
+
+    #[inline(always)]
+    fn none(self) -> __m256i {
+        // SAFETY: `self` exists, so there is AVX2.
+        unsafe { _mm256_setzero_si256() }
+    }
+
+    #[inline(always)]
+    fn load_codes(self, from: &[u8; CODES]) -> Self::Codes {
+        let (quarters, _) = from.as_chunks::<16>();
+        // SAFETY: `self` exists, so there is AVX2; a quarter is the 16 bytes that are loaded.
+        let widened = |i: usize| unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(quarters[i].as_ptr().cast())) };
+        [widened(0), widened(1), widened(2), widened(3)]
+    }
+
+    #[inline(always)]
+    fn load_codes_part(self, from: &[u8]) -> Self::Codes {
+        let (whole, rest) = from.as_chunks::<4>();
+        let code = |i: usize| rest.get(i).copied().unwrap_or(0);
+        let last = i32::from_le_bytes([code(0), code(1), code(2), 0]);
+        // SAFETY: `self` exists, so there is AVX2; four codes make a word.
+        unsafe {
+            let [low, high] = words(whole.as_ptr().cast(), whole.len());
+            let [low_last, high_last] = positions().map(|position| {
+                let here = _mm256_cmpeq_epi32(position, _mm256_set1_epi32(whole.len() as i32));
+                _mm256_and_si256(here, _mm256_set1_epi32(last))
+            });
+            let (low, high) = (_mm256_or_si256(low, low_last), _mm256_or_si256(high, high_last));
+            [
+                _mm256_cvtepu8_epi16(_mm256_castsi256_si128(low)),
+                _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(low)),
+                _mm256_cvtepu8_epi16(_mm256_castsi256_si128(high)),
+                _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(high)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn add_products(self, s: __m256i, a: Self::Codes, b: Self::Codes) -> __m256i {
+        // SAFETY: `self` exists, so there is AVX2. Two products of codes are less than 2^31.
+        unsafe {
+            let low = _mm256_add_epi32(_mm256_madd_epi16(a[0], b[0]), _mm256_madd_epi16(a[1], b[1]));
+            let high = _mm256_add_epi32(_mm256_madd_epi16(a[2], b[2]), _mm256_madd_epi16(a[3], b[3]));
+            _mm256_add_epi32(s, _mm256_add_epi32(low, high))
+        }
+    }
+
+    #[inline(always)]
+    fn add_squares(self, s: __m256i, a: Self::Codes, b: Self::Codes) -> __m256i {
+        // SAFETY: `self` exists, so there is AVX2.
+        let difference = |i: usize| unsafe { _mm256_sub_epi16(a[i], b[i]) };
+        let differences = [difference(0), difference(1), difference(2), difference(3)];
+        self.add_products(s, differences, differences)
+    }
+
+    #[inline(always)]
+    fn add_codes(self, s: __m256i, a: Self::Codes) -> __m256i {
+        // SAFETY: `self` exists, so there is AVX2. Four codes are less than 2^15.
+        unsafe {
+            let fours = _mm256_add_epi16(_mm256_add_epi16(a[0], a[1]), _mm256_add_epi16(a[2], a[3]));
+            _mm256_add_epi32(s, _mm256_madd_epi16(fours, _mm256_set1_epi16(1)))
+        }
+    }
+
+    #[inline(always)]
+    fn add_128_times(self, s: __m256i, t: __m256i) -> __m256i {
+        // SAFETY: `self` exists, so there is AVX2.
+        unsafe { _mm256_add_epi32(s, _mm256_slli_epi32::<7>(t)) }
+    }
+
+    #[inline(always)]
+    fn total(self, s: __m256i) -> u32 {
+        // SAFETY: `self` exists, so there is AVX2.
+        unsafe { total_8(s) }
+    }
+
+    #[inline(always)]
+    fn total_x4(self, [a, b, c, d]: [__m256i; 4]) -> [u32; 4] {
+        // SAFETY: `self` exists, so there is AVX2; the array takes the four numbers stored.
+        unsafe {
+            // a b c d in each half
+            let s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+            let s = _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256::<1>(s));
+            let mut totals = [0; 4];
+            _mm_storeu_si128(totals.as_mut_ptr().cast(), s);
+            totals
+        }
+    }
+}
+
+/// 0 to 15.
+///
+/// # Safety
+/// There is AVX2.
+#[inline(always)]
+unsafe fn positions() -> [__m256i; 2] {
+    // SAFETY: the caller's.
+    unsafe { [_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)] }
+}
+
+/// `n` words of 32 bits, fewer than 16, and zeros behind them.
+///
+/// # Safety
+/// There is AVX2, and `from` is the address of `n` words, aligned or not.
+#[inline(always)]
+unsafe fn words(from: *const i32, n: usize) -> [__m256i; 2] {
+    // SAFETY: the caller's; words from `n` on are masked out, so nothing is read behind the last one.
+    unsafe {
+        let [low, high] = positions().map(|position| _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), position));
+        [_mm256_maskload_epi32(from, low), _mm256_maskload_epi32(from.wrapping_add(8), high)]
+    }
+}
+
+/// `s[j] + s[j + 4]`, `+ 2`, `+ 1`.
+///
+/// # Safety
+/// There is AVX2.
+#[inline(always)]
+pub(crate) unsafe fn sum_8(s: __m256) -> f32 {
+    // SAFETY: the caller's.
+    unsafe {
+        let s = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps::<1>(s));
+        let s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+        _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)))
+    }
+}
+
+/// `s[j] + s[j + 2]`, `+ 1` for four sums of four: `[a, b]` and `[c, d]`.
+///
+/// # Safety
+/// There is AVX2.
+#[inline(always)]
+pub(crate) unsafe fn sum_4_x4(ab: __m256, cd: __m256) -> [f32; 4] {
+    // SAFETY: the caller's; the array takes the four floats stored.
+    unsafe {
+        // a0 a1 c0 c1 | b0 b1 d0 d1  +  a2 a3 c2 c3 | b2 b3 d2 d3
+        let s = _mm256_add_ps(_mm256_shuffle_ps::<0x44>(ab, cd), _mm256_shuffle_ps::<0xee>(ab, cd));
+        // a a c c | b b d d
+        let s = _mm256_add_ps(s, _mm256_permute_ps::<0xb1>(s));
+        let s = _mm_blend_ps::<0b1010>(_mm256_castps256_ps128(s), _mm256_extractf128_ps::<1>(s));
+        let mut sums = [0.0; 4];
+        _mm_storeu_ps(sums.as_mut_ptr(), s);
+        sums
+    }
+}
+
+/// The sum of eight.
+///
+/// # Safety
+/// There is AVX2.
+#[inline(always)]
+pub(crate) unsafe fn total_8(s: __m256i) -> u32 {
+    // SAFETY: the caller's.
+    unsafe {
+        let s = _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256::<1>(s));
+        let s = _mm_add_epi32(s, _mm_shuffle_epi32::<0x4e>(s));
+        _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32::<0xb1>(s))).cast_unsigned()
+    }
+}
+
+crate::entries::entries! {
+    AVX2: Isa::Avx2, Avx2, #[target_feature(enable = "avx2")]
+    l2_squared_f32_avx2 dot_f32_avx2 cosine_f32_avx2
+    l2_squared_f32_x4_avx2 dot_f32_x4_avx2
+    l2_squared_f32_many_avx2 dot_f32_many_avx2
+    l2_squared_u8_avx2 dot_u8_avx2 cosine_u8_avx2 moments_u8_avx2
+    l2_squared_u8_x4_avx2 dot_u8_x4_avx2
+    l2_squared_u8_many_avx2 dot_u8_many_avx2
+}

@@ -1,0 +1,148 @@
+//! The outermost functions: the only ones with `#[target_feature]`, and the only ones called through a pointer.
+//!
+//! They are named op_type_isa and are all unsafe for the same reasons: the CPU must have the instruction set, and an
+//! address must be that of as many elements as the length says.
+
+use std::slice::from_raw_parts;
+
+use crate::lanes::Lanes;
+use crate::sums::{self, Element, Term};
+
+/// [`Element::one`] from addresses.
+///
+/// # Safety
+/// The CPU has the instruction set of `L`; each address is that of `n` elements.
+#[inline(always)]
+pub(crate) unsafe fn one<L: Lanes, T: Term, E: Element>(a: *const E, b: *const E, n: usize) -> E::Sum {
+    // SAFETY: the caller's.
+    unsafe { E::one::<L, T>(L::new(), from_raw_parts(a, n), from_raw_parts(b, n)) }
+}
+
+/// [`Element::four`] from addresses.
+///
+/// # Safety
+/// The CPU has the instruction set of `L`; each address is that of `n` elements.
+#[inline(always)]
+pub(crate) unsafe fn four<L: Lanes, T: Term, E: Element>(
+    q: *const E,
+    [a, b, c, d]: [*const E; 4],
+    n: usize,
+) -> [E::Sum; 4] {
+    // SAFETY: the caller's.
+    unsafe {
+        let rows = [from_raw_parts(a, n), from_raw_parts(b, n), from_raw_parts(c, n), from_raw_parts(d, n)];
+        E::four::<L, T>(L::new(), from_raw_parts(q, n), rows, || ())
+    }
+}
+
+/// [`sums::many`].
+///
+/// # Safety
+/// The CPU has the instruction set of `L`.
+#[inline(always)]
+pub(crate) unsafe fn many<L: Lanes, T: Term, E: Element>(q: &[E], rows: &[E], stride: usize, out: &mut [E::Sum]) {
+    // SAFETY: the caller's.
+    sums::many::<L, T, E>(unsafe { L::new() }, q, rows, stride, out);
+}
+
+/// [`Element::cosine`] from addresses.
+///
+/// # Safety
+/// The CPU has the instruction set of `L`; each address is that of `n` elements.
+#[inline(always)]
+pub(crate) unsafe fn cosine<L: Lanes, E: Element>(a: *const E, b: *const E, n: usize) -> f32 {
+    // SAFETY: the caller's.
+    unsafe { E::cosine(L::new(), from_raw_parts(a, n), from_raw_parts(b, n)) }
+}
+
+/// [`sums::moments_u8`] from an address.
+///
+/// # Safety
+/// The CPU has the instruction set of `L`; the address is that of `n` codes.
+#[inline(always)]
+pub(crate) unsafe fn moments_u8<L: Lanes>(a: *const u8, n: usize) -> (u32, u32) {
+    // SAFETY: the caller's.
+    unsafe { sums::moments_u8(L::new(), from_raw_parts(a, n)) }
+}
+
+/// The entry functions of an instruction set, and the table of them.
+macro_rules! entries {
+    (
+        $table:ident: $isa:expr, $lanes:ty, #[$features:meta]
+        $l2_f32:ident $dot_f32:ident $cosine_f32:ident
+        $l2_f32_x4:ident $dot_f32_x4:ident
+        $l2_f32_many:ident $dot_f32_many:ident
+        $l2_u8:ident $dot_u8:ident $cosine_u8:ident $moments_u8:ident
+        $l2_u8_x4:ident $dot_u8_x4:ident
+        $l2_u8_many:ident $dot_u8_many:ident
+    ) => {
+        pub(crate) static $table: $crate::dispatch::Kernels = $crate::dispatch::Kernels {
+            isa: $isa,
+            l2_squared_f32: $l2_f32,
+            dot_f32: $dot_f32,
+            cosine_f32: $cosine_f32,
+            l2_squared_f32_x4: $l2_f32_x4,
+            dot_f32_x4: $dot_f32_x4,
+            l2_squared_f32_many: $l2_f32_many,
+            dot_f32_many: $dot_f32_many,
+            l2_squared_u8: $l2_u8,
+            dot_u8: $dot_u8,
+            cosine_u8: $cosine_u8,
+            moments_u8: $moments_u8,
+            l2_squared_u8_x4: $l2_u8_x4,
+            dot_u8_x4: $dot_u8_x4,
+            l2_squared_u8_many: $l2_u8_many,
+            dot_u8_many: $dot_u8_many,
+        };
+
+        $crate::entries::entries!(@one $l2_f32, #[$features] $lanes, L2, f32 => f32);
+        $crate::entries::entries!(@one $dot_f32, #[$features] $lanes, Dot, f32 => f32);
+        $crate::entries::entries!(@one $l2_u8, #[$features] $lanes, L2, u8 => u32);
+        $crate::entries::entries!(@one $dot_u8, #[$features] $lanes, Dot, u8 => u32);
+        $crate::entries::entries!(@four $l2_f32_x4, #[$features] $lanes, L2, f32 => f32);
+        $crate::entries::entries!(@four $dot_f32_x4, #[$features] $lanes, Dot, f32 => f32);
+        $crate::entries::entries!(@four $l2_u8_x4, #[$features] $lanes, L2, u8 => u32);
+        $crate::entries::entries!(@four $dot_u8_x4, #[$features] $lanes, Dot, u8 => u32);
+        $crate::entries::entries!(@many $l2_f32_many, #[$features] $lanes, L2, f32 => f32);
+        $crate::entries::entries!(@many $dot_f32_many, #[$features] $lanes, Dot, f32 => f32);
+        $crate::entries::entries!(@many $l2_u8_many, #[$features] $lanes, L2, u8 => u32);
+        $crate::entries::entries!(@many $dot_u8_many, #[$features] $lanes, Dot, u8 => u32);
+        $crate::entries::entries!(@cosine $cosine_f32, #[$features] $lanes, f32);
+        $crate::entries::entries!(@cosine $cosine_u8, #[$features] $lanes, u8);
+
+        #[$features]
+        unsafe fn $moments_u8(a: *const u8, n: usize) -> (u32, u32) {
+            // SAFETY: the contract of all entry functions.
+            unsafe { $crate::entries::moments_u8::<$lanes>(a, n) }
+        }
+    };
+    (@one $name:ident, #[$features:meta] $lanes:ty, $term:ident, $e:ty => $sum:ty) => {
+        #[$features]
+        unsafe fn $name(a: *const $e, b: *const $e, n: usize) -> $sum {
+            // SAFETY: the contract of all entry functions.
+            unsafe { $crate::entries::one::<$lanes, $crate::sums::$term, $e>(a, b, n) }
+        }
+    };
+    (@four $name:ident, #[$features:meta] $lanes:ty, $term:ident, $e:ty => $sum:ty) => {
+        #[$features]
+        unsafe fn $name(q: *const $e, a: *const $e, b: *const $e, c: *const $e, d: *const $e, n: usize) -> [$sum; 4] {
+            // SAFETY: the contract of all entry functions.
+            unsafe { $crate::entries::four::<$lanes, $crate::sums::$term, $e>(q, [a, b, c, d], n) }
+        }
+    };
+    (@many $name:ident, #[$features:meta] $lanes:ty, $term:ident, $e:ty => $sum:ty) => {
+        #[$features]
+        unsafe fn $name(q: &[$e], rows: &[$e], stride: usize, out: &mut [$sum]) {
+            // SAFETY: the contract of all entry functions.
+            unsafe { $crate::entries::many::<$lanes, $crate::sums::$term, $e>(q, rows, stride, out) }
+        }
+    };
+    (@cosine $name:ident, #[$features:meta] $lanes:ty, $e:ty) => {
+        #[$features]
+        unsafe fn $name(a: *const $e, b: *const $e, n: usize) -> f32 {
+            // SAFETY: the contract of all entry functions.
+            unsafe { $crate::entries::cosine::<$lanes, $e>(a, b, n) }
+        }
+    };
+}
+pub(crate) use entries;

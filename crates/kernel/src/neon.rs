@@ -1,0 +1,250 @@
+//! NEON: sixteen floats or sixty-four codes in four registers.
+
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+use crate::isa::Isa;
+use crate::lanes::{CODES, FLOATS, Lanes, padded};
+
+/// With the dot product instructions (`UDOT`, ARMv8.2) or without them.
+#[derive(Clone, Copy)]
+pub(crate) struct Neon<const UDOT: bool>(());
+
+impl<const UDOT: bool> Lanes for Neon<UDOT> {
+    /// Elements 0..4, 4..8, 8..12 and 12..16.
+    type Floats = [float32x4_t; 4];
+    type Codes = [uint8x16_t; 4];
+    type Sums = uint32x4_t;
+
+    const OFFSET: bool = false;
+
+    #[inline(always)]
+    unsafe fn new() -> Self {
+        Neon(())
+    }
+
+    #[inline(always)]
+    fn zero(self) -> Self::Floats {
+        // SAFETY: `self` exists, so there is NEON.
+        unsafe { [vdupq_n_f32(0.0); 4] }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; FLOATS]) -> Self::Floats {
+        let (quarters, _) = from.as_chunks::<4>();
+        // SAFETY: `self` exists, so there is NEON; a quarter is the four floats that are loaded.
+        let quarter = |i: usize| unsafe { vld1q_f32(quarters[i].as_ptr()) };
+        [quarter(0), quarter(1), quarter(2), quarter(3)]
+    }
+
+    #[inline(always)]
+    fn load_part(self, from: &[f32]) -> Self::Floats {
+        let (quarters, rest) = from.as_chunks::<4>();
+        let mut floats = self.zero();
+        // SAFETY: `self` exists, so there is NEON; four floats are loaded from a quarter, single ones from the rest.
+        unsafe {
+            for (floats, quarter) in floats.iter_mut().zip(quarters) {
+                *floats = vld1q_f32(quarter.as_ptr());
+            }
+            let last = &mut floats[quarters.len()];
+            if let Some(float) = rest.first() {
+                *last = vld1q_lane_f32::<0>(float, *last);
+            }
+            if let Some(float) = rest.get(1) {
+                *last = vld1q_lane_f32::<1>(float, *last);
+            }
+            if let Some(float) = rest.get(2) {
+                *last = vld1q_lane_f32::<2>(float, *last);
+            }
+        }
+        floats
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        // SAFETY: `self` exists, so there is NEON.
+        unsafe { [vaddq_f32(a[0], b[0]), vaddq_f32(a[1], b[1]), vaddq_f32(a[2], b[2]), vaddq_f32(a[3], b[3])] }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        // SAFETY: `self` exists, so there is NEON.
+        unsafe { [vsubq_f32(a[0], b[0]), vsubq_f32(a[1], b[1]), vsubq_f32(a[2], b[2]), vsubq_f32(a[3], b[3])] }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        // SAFETY: `self` exists, so there is NEON.
+        unsafe { [vmulq_f32(a[0], b[0]), vmulq_f32(a[1], b[1]), vmulq_f32(a[2], b[2]), vmulq_f32(a[3], b[3])] }
+    }
+
+    #[inline(always)]
+    fn sum(self, s: Self::Floats) -> f32 {
+        // SAFETY: `self` exists, so there is NEON.
+        unsafe {
+            let s = sum_16(s);
+            let s = vadd_f32(vget_low_f32(s), vget_high_f32(s));
+            vget_lane_f32::<0>(vpadd_f32(s, s))
+        }
+    }
+
+    #[inline(always)]
+    fn sum_x4(self, s: [Self::Floats; 4]) -> [f32; 4] {
+        // SAFETY: `self` exists, so there is NEON; the array takes the four floats stored.
+        unsafe {
+            let ab = halves(sum_16(s[0]), sum_16(s[1]));
+            let cd = halves(sum_16(s[2]), sum_16(s[3]));
+            let mut sums = [0.0; 4];
+            vst1q_f32(sums.as_mut_ptr(), vpaddq_f32(ab, cd));
+            sums
+        }
+    }
+
+    #[inline(always)]
+    fn none(self) -> uint32x4_t {
+        // SAFETY: `self` exists, so there is NEON.
+        unsafe { vdupq_n_u32(0) }
+    }
+
+    #[inline(always)]
+    fn load_codes(self, from: &[u8; CODES]) -> Self::Codes {
+        let (quarters, _) = from.as_chunks::<16>();
+        // SAFETY: `self` exists, so there is NEON; a quarter is the sixteen bytes that are loaded.
+        let quarter = |i: usize| unsafe { vld1q_u8(quarters[i].as_ptr()) };
+        [quarter(0), quarter(1), quarter(2), quarter(3)]
+    }
+
+    #[inline(always)]
+    fn load_codes_part(self, from: &[u8]) -> Self::Codes {
+        self.load_codes(&padded(from))
+    }
+
+    #[inline(always)]
+    fn add_products(self, s: uint32x4_t, a: Self::Codes, b: Self::Codes) -> uint32x4_t {
+        let mut s = s;
+        for (a, b) in a.into_iter().zip(b) {
+            // SAFETY: `self` exists, so there is NEON, and UDOT if it says so.
+            s = unsafe { if UDOT { udot(s, a, b) } else { multiply_widen_add(s, a, b) } };
+        }
+        s
+    }
+
+    #[inline(always)]
+    fn add_squares(self, s: uint32x4_t, a: Self::Codes, b: Self::Codes) -> uint32x4_t {
+        // SAFETY: `self` exists, so there is NEON.
+        let difference = |i: usize| unsafe { vabdq_u8(a[i], b[i]) };
+        let differences = [difference(0), difference(1), difference(2), difference(3)];
+        self.add_products(s, differences, differences)
+    }
+
+    #[inline(always)]
+    fn add_codes(self, s: uint32x4_t, a: Self::Codes) -> uint32x4_t {
+        let mut s = s;
+        for a in a {
+            // SAFETY: `self` exists, so there is NEON.
+            s = unsafe { vpadalq_u16(s, vpaddlq_u8(a)) };
+        }
+        s
+    }
+
+    #[inline(always)]
+    fn add_128_times(self, s: uint32x4_t, t: uint32x4_t) -> uint32x4_t {
+        // SAFETY: `self` exists, so there is NEON.
+        unsafe { vaddq_u32(s, vshlq_n_u32::<7>(t)) }
+    }
+
+    #[inline(always)]
+    fn total(self, s: uint32x4_t) -> u32 {
+        // SAFETY: `self` exists, so there is NEON.
+        unsafe { vaddvq_u32(s) }
+    }
+
+    #[inline(always)]
+    fn total_x4(self, [a, b, c, d]: [uint32x4_t; 4]) -> [u32; 4] {
+        // SAFETY: `self` exists, so there is NEON; the array takes the four numbers stored.
+        unsafe {
+            let mut totals = [0; 4];
+            vst1q_u32(totals.as_mut_ptr(), vpaddq_u32(vpaddq_u32(a, b), vpaddq_u32(c, d)));
+            totals
+        }
+    }
+}
+
+/// `s[j] + s[j + 8]`, `+ 4`.
+///
+/// # Safety
+/// There is NEON.
+#[inline(always)]
+unsafe fn sum_16(s: [float32x4_t; 4]) -> float32x4_t {
+    // SAFETY: the caller's.
+    unsafe { vaddq_f32(vaddq_f32(s[0], s[2]), vaddq_f32(s[1], s[3])) }
+}
+
+/// `s[j] + s[j + 2]` for two sums of four, side by side.
+///
+/// # Safety
+/// There is NEON.
+#[inline(always)]
+unsafe fn halves(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+    // SAFETY: the caller's.
+    unsafe {
+        let low = vcombine_f32(vget_low_f32(a), vget_low_f32(b));
+        let high = vcombine_f32(vget_high_f32(a), vget_high_f32(b));
+        vaddq_f32(low, high)
+    }
+}
+
+/// `s` and the products of four neighbours each. The intrinsic is not stable, the instruction is.
+///
+/// # Safety
+/// The CPU has the dot product instructions.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn udot(s: uint32x4_t, a: uint8x16_t, b: uint8x16_t) -> uint32x4_t {
+    let mut s = s;
+    // SAFETY: the caller's; the instruction touches nothing but its three registers.
+    unsafe {
+        asm!(
+            "udot {s:v}.4s, {a:v}.16b, {b:v}.16b",
+            s = inout(vreg) s,
+            a = in(vreg) a,
+            b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    s
+}
+
+/// The same without the instruction.
+///
+/// # Safety
+/// There is NEON.
+#[inline(always)]
+unsafe fn multiply_widen_add(s: uint32x4_t, a: uint8x16_t, b: uint8x16_t) -> uint32x4_t {
+    // SAFETY: the caller's. A product of codes is less than 2^16.
+    unsafe {
+        let low = vmull_u8(vget_low_u8(a), vget_low_u8(b));
+        let high = vmull_high_u8(a, b);
+        vpadalq_u16(vpadalq_u16(s, low), high)
+    }
+}
+
+crate::entries::entries! {
+    NEON: Isa::Neon, Neon<false>, #[target_feature(enable = "neon")]
+    l2_squared_f32_neon dot_f32_neon cosine_f32_neon
+    l2_squared_f32_x4_neon dot_f32_x4_neon
+    l2_squared_f32_many_neon dot_f32_many_neon
+    l2_squared_u8_neon dot_u8_neon cosine_u8_neon moments_u8_neon
+    l2_squared_u8_x4_neon dot_u8_x4_neon
+    l2_squared_u8_many_neon dot_u8_many_neon
+}
+
+crate::entries::entries! {
+    NEON_UDOT: Isa::Neon, Neon<true>, #[target_feature(enable = "neon,dotprod")]
+    l2_squared_f32_neon_udot dot_f32_neon_udot cosine_f32_neon_udot
+    l2_squared_f32_x4_neon_udot dot_f32_x4_neon_udot
+    l2_squared_f32_many_neon_udot dot_f32_many_neon_udot
+    l2_squared_u8_neon_udot dot_u8_neon_udot cosine_u8_neon_udot moments_u8_neon_udot
+    l2_squared_u8_x4_neon_udot dot_u8_x4_neon_udot
+    l2_squared_u8_many_neon_udot dot_u8_many_neon_udot
+}

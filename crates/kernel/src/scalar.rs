@@ -1,0 +1,118 @@
+//! Plain Rust: slow beside the others, and right.
+
+use crate::isa::Isa;
+use crate::lanes::{CODES, FLOATS, Lanes, padded};
+
+#[derive(Clone, Copy)]
+pub(crate) struct Scalar;
+
+impl Lanes for Scalar {
+    type Floats = [f32; FLOATS];
+    type Codes = [u8; CODES];
+    type Sums = u32;
+
+    const OFFSET: bool = false;
+
+    #[inline(always)]
+    unsafe fn new() -> Self {
+        Scalar
+    }
+
+    #[inline(always)]
+    fn zero(self) -> Self::Floats {
+        [0.0; FLOATS]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; FLOATS]) -> Self::Floats {
+        *from
+    }
+
+    #[inline(always)]
+    fn load_part(self, from: &[f32]) -> Self::Floats {
+        padded(from)
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        std::array::from_fn(|j| a[j] + b[j])
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        std::array::from_fn(|j| a[j] - b[j])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        std::array::from_fn(|j| a[j] * b[j])
+    }
+
+    #[inline(always)]
+    fn sum(self, s: Self::Floats) -> f32 {
+        let s: [f32; 8] = std::array::from_fn(|j| s[j] + s[j + 8]);
+        let s: [f32; 4] = std::array::from_fn(|j| s[j] + s[j + 4]);
+        let s: [f32; 2] = std::array::from_fn(|j| s[j] + s[j + 2]);
+        s[0] + s[1]
+    }
+
+    #[inline(always)]
+    fn sum_x4(self, s: [Self::Floats; 4]) -> [f32; 4] {
+        s.map(|s| self.sum(s))
+    }
+
+    #[inline(always)]
+    fn none(self) -> u32 {
+        0
+    }
+
+    #[inline(always)]
+    fn load_codes(self, from: &[u8; CODES]) -> Self::Codes {
+        *from
+    }
+
+    #[inline(always)]
+    fn load_codes_part(self, from: &[u8]) -> Self::Codes {
+        padded(from)
+    }
+
+    #[inline(always)]
+    fn add_products(self, s: u32, a: Self::Codes, b: Self::Codes) -> u32 {
+        s + a.iter().zip(b).map(|(&a, b)| u32::from(a) * u32::from(b)).sum::<u32>()
+    }
+
+    #[inline(always)]
+    fn add_squares(self, s: u32, a: Self::Codes, b: Self::Codes) -> u32 {
+        s + a.iter().zip(b).map(|(&a, b)| u32::from(a.abs_diff(b)).pow(2)).sum::<u32>()
+    }
+
+    #[inline(always)]
+    fn add_codes(self, s: u32, a: Self::Codes) -> u32 {
+        s + a.iter().map(|&a| u32::from(a)).sum::<u32>()
+    }
+
+    #[inline(always)]
+    fn add_128_times(self, s: u32, t: u32) -> u32 {
+        s + 128 * t
+    }
+
+    #[inline(always)]
+    fn total(self, s: u32) -> u32 {
+        s
+    }
+
+    #[inline(always)]
+    fn total_x4(self, s: [u32; 4]) -> [u32; 4] {
+        s
+    }
+}
+
+crate::entries::entries! {
+    SCALAR: Isa::Scalar, Scalar, #[inline(never)]
+    l2_squared_f32_scalar dot_f32_scalar cosine_f32_scalar
+    l2_squared_f32_x4_scalar dot_f32_x4_scalar
+    l2_squared_f32_many_scalar dot_f32_many_scalar
+    l2_squared_u8_scalar dot_u8_scalar cosine_u8_scalar moments_u8_scalar
+    l2_squared_u8_x4_scalar dot_u8_x4_scalar
+    l2_squared_u8_many_scalar dot_u8_many_scalar
+}
