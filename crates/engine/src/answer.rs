@@ -1,0 +1,140 @@
+//! What reading answers: rows, pages, hits, and figures. Each holds the view that it was found in.
+
+use std::sync::Arc;
+
+use crate::view::View;
+
+/// Rows found by id or by a cursor.
+pub struct Found {
+    pub(crate) rows: Vec<Option<u32>>,
+    pub(crate) view: Arc<View>,
+}
+
+impl Found {
+    /// Places: as many as were asked for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether nothing was asked for, or nothing was left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Whether place `i` has a row.
+    #[must_use]
+    pub fn is_some(&self, i: usize) -> bool {
+        self.rows[i].is_some()
+    }
+
+    /// The id of the row in place `i`.
+    #[must_use]
+    pub fn id(&self, i: usize) -> &str {
+        self.rows[i].map_or("", |row| self.view.rows.id(row))
+    }
+
+    /// The JSON object that the row in place `i` was given.
+    #[must_use]
+    pub fn metadata(&self, i: usize) -> &str {
+        self.rows[i].map_or("{}", |row| self.view.rows.metadata(row))
+    }
+
+    /// The vector of the row in place `i`, as it was given.
+    #[must_use]
+    pub fn vector(&self, i: usize) -> &[f32] {
+        self.rows[i].map_or(&[], |row| self.view.rows.vector(row))
+    }
+}
+
+/// The live rows of one moment, read a page at a time.
+pub struct Cursor {
+    pub(crate) view: Arc<View>,
+    pub(crate) next: u32,
+}
+
+impl Cursor {
+    /// At most `limit` more rows; none at the end.
+    pub fn next(&mut self, limit: usize) -> Found {
+        let mut rows = Vec::new();
+        while rows.len() < limit && self.next < self.view.count {
+            if self.view.is_live(self.next) {
+                rows.push(Some(self.next));
+            }
+            self.next += 1;
+        }
+        Found { rows, view: Arc::clone(&self.view) }
+    }
+}
+
+/// Hits of many queries: hit `h < counts[q]` of query `q` is at `q * k + h`; beyond that distances are NaN.
+pub struct BatchHits {
+    /// Hits kept for each query.
+    pub k: usize,
+    /// Hits of each query.
+    pub counts: Vec<u32>,
+    /// Their distances.
+    pub distances: Vec<f32>,
+    pub(crate) rows: Vec<u32>,
+    pub(crate) view: Arc<View>,
+}
+
+impl BatchHits {
+    /// The id of a hit; `None` beyond the query's last.
+    #[must_use]
+    pub fn id(&self, query: usize, hit: usize) -> Option<&str> {
+        let count = *self.counts.get(query)? as usize;
+        (hit < count).then(|| self.view.rows.id(self.rows[query * self.k + hit]))
+    }
+}
+
+/// The plan of a search, and what it did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explain {
+    /// `empty`, `exact` or `graph`.
+    pub plan: &'static str,
+    /// Rows that match the filter; `None` without one.
+    pub matching: Option<u64>,
+    /// Slots whose links were read.
+    pub visited: u64,
+    /// Distances computed, on codes or on rows.
+    pub distances: u64,
+    /// Rows whose exact distance replaced the code's.
+    pub rescored: u64,
+    /// Wall time.
+    pub microseconds: f64,
+    /// Instruction set of the kernels.
+    pub isa: &'static str,
+}
+
+/// Figures about a collection.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stats {
+    /// Live rows.
+    pub rows: u64,
+    /// Rows deleted or replaced whose memory is still held.
+    pub deleted: u64,
+    /// Bytes in use on the heap.
+    pub ram: u64,
+    /// Bytes of mapped files.
+    pub mapped: u64,
+    /// Bytes on disk.
+    pub disk: u64,
+    /// Slots of each layer of the graph; none while there is no graph.
+    pub layers: Vec<u32>,
+    /// Mean links of a node on layer 0.
+    pub mean_degree: f64,
+    /// Live rows' nodes that no walk can reach: always 0.
+    pub unreachable: u64,
+    /// The longest that a search waited for this library.
+    pub max_wait_ms: f64,
+    /// What the user should know.
+    pub notices: Vec<String>,
+    /// Instruction set of the kernels.
+    pub isa: &'static str,
+    /// Threads that build.
+    pub threads: u32,
+    /// Version of this library.
+    pub version: &'static str,
+}

@@ -1,0 +1,415 @@
+//! Compact copies of the vectors, one byte a dimension, in one geometry: squared l2.
+//!
+//! ```text
+//! x (cosine: x / |x|)  ->  c[i] = round((x[i] - offset[i]) / scale), 0 to 255
+//! |a - b|^2 ~ scale^2 * (norm_a + norm_b - 2 dot(a, b)          norm = sum of c^2
+//!                        + (extra_a - extra_b)^2)               dot only
+//! ```
+//! For `dot`, rows get one more coordinate, sqrt(ceiling^2 - |x|^2), so that all are equally long and nearest means
+//! largest inner product. The extra coordinate stays out of the code: a query has 0 there, and needs only the product.
+//!
+//! The walk reads a query through [`QueryCode`], which has a range of its own: no query is ever clamped to the rows'.
+//! Building compares rows by their codes alone ([`RowScorer`]).
+
+use std::sync::Arc;
+
+use auspex_kernel::{Kernels, prefetch};
+
+use crate::arena::{Arena, Writer};
+use crate::error::Result;
+use crate::options::Metric;
+use crate::rows::{Rows, norm};
+
+const LINE: usize = 64;
+const SAMPLE: usize = 2048;
+/// Share of a sample that may lie outside of a dimension's range, at each end.
+const TAIL: f64 = 0.0005;
+/// Calibrate again when more than this share of all encoded values were clamped,
+const CLAMPED: f64 = 0.01;
+/// or when the rows have doubled and a range moved by more than this share of the scale's.
+const MOVED: f32 = 0.1;
+/// Nodes whose codes are asked for before the one that is scored.
+const AHEAD: usize = 8;
+
+/// What can say how far nodes are from the thing searched for. Smaller is nearer.
+pub(crate) trait Scorer {
+    /// `out[i]` = the distance of `nodes[i]`.
+    fn score(&self, nodes: &[u32], out: &mut [f32]);
+}
+
+/// How floats become codes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Calibration {
+    offset: Vec<f32>,
+    scale: f32,
+    /// `dot`: a power of two, at least as long as the longest row.
+    ceiling: f64,
+}
+
+impl Calibration {
+    /// From a seeded sample of `rows`, which must not be empty.
+    pub fn of(rows: &Rows, numbers: &[u32], longest: f64, seed: u64) -> Calibration {
+        let count = numbers.len().min(SAMPLE);
+        let sample: Vec<u32> = if numbers.len() <= SAMPLE {
+            numbers.to_vec()
+        } else {
+            (0..count as u64).map(|i| numbers[(mix(seed ^ i) % numbers.len() as u64) as usize]).collect()
+        };
+        let dim = rows.vector(numbers[0]).len();
+        let cut = (count as f64 * TAIL) as usize;
+        let mut column = vec![0.0_f32; count];
+        let mut offset = Vec::with_capacity(dim);
+        let mut widest = 0.0_f32;
+        for i in 0..dim {
+            for (x, &row) in column.iter_mut().zip(&sample) {
+                *x = rows.vector(row)[i] * rows.inverse_norm(row);
+            }
+            let low = *column.select_nth_unstable_by(cut, f32::total_cmp).1;
+            let high = *column.select_nth_unstable_by(count - 1 - cut, f32::total_cmp).1;
+            offset.push(low);
+            widest = widest.max(high - low);
+        }
+        // Equal rows have no range. They get the smallest one that floats of their size can tell apart, so that rows
+        // unlike them are clamped and ask for another calibration.
+        let largest = offset.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+        let scale = (widest / 255.0).max(largest * 1e-6).max(1e-30);
+        Calibration { offset, scale, ceiling: ceiling(longest) }
+    }
+
+    /// Writes the code of `vector * factor`; the padding stays as it is. Returns how many values were clamped.
+    fn encode(&self, vector: &[f32], factor: f32, code: &mut [u8]) -> usize {
+        let over = 1.0 / self.scale;
+        let mut clamped = 0;
+        for ((c, &x), &offset) in code.iter_mut().zip(vector).zip(&self.offset) {
+            let place = (x * factor - offset) * over + 0.5;
+            clamped += usize::from(!(0.0..256.0).contains(&place));
+            *c = place as u8;
+        }
+        clamped
+    }
+
+    /// Whether the ranges of `newer` lie elsewhere by more than a tenth.
+    fn moved(&self, newer: &Calibration) -> bool {
+        let limit = self.scale * 255.0 * MOVED;
+        (newer.scale - self.scale).abs() > self.scale * MOVED
+            || self.offset.iter().zip(&newer.offset).any(|(a, b)| (a - b).abs() > limit)
+    }
+}
+
+/// The least power of two that is not below `length`. By its bits: a logarithm may round to the wrong side of one, and
+/// differently on another system.
+fn ceiling(length: f64) -> f64 {
+    f64::from_bits(length.max(f64::MIN_POSITIVE).to_bits().next_multiple_of(1 << 52))
+}
+
+/// A number that looks random, from one that does not (splitmix64's finaliser).
+pub(crate) fn mix(x: u64) -> u64 {
+    let mut z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// A reader's handle on the codes of all nodes.
+#[derive(Clone)]
+pub(crate) struct Codes {
+    calibration: Arc<Calibration>,
+    codes: Arena<u8>,
+    /// Sum and sum of squares of each code.
+    moments: Arena<u32>,
+    extras: Option<Arena<f32>>,
+    kernels: &'static Kernels,
+    metric: Metric,
+}
+
+/// The one handle that appends codes.
+pub(crate) struct CodesWriter {
+    reader: Codes,
+    codes: Writer<u8>,
+    moments: Writer<u32>,
+    extras: Option<Writer<f32>>,
+    clamped: usize,
+    /// Nodes at the last calibration.
+    calibrated: usize,
+    longest: f64,
+}
+
+/// One row's code, on its way to become a node's.
+pub(crate) struct Encoded {
+    pub code: Vec<u8>,
+    pub sum: u32,
+    pub norm: u32,
+    pub extra: f32,
+    length: f64,
+    clamped: usize,
+}
+
+impl Codes {
+    /// Bytes of a code, padding included.
+    pub fn stride(&self) -> usize {
+        self.calibration.offset.len().next_multiple_of(LINE)
+    }
+
+    /// The code of a row under this calibration.
+    pub fn encode(&self, rows: &Rows, row: u32) -> Encoded {
+        let mut code = vec![0; self.stride()];
+        let vector = rows.vector(row);
+        let clamped = self.calibration.encode(vector, rows.inverse_norm(row), &mut code);
+        let (sum, squares) = self.kernels.moments_u8(&code);
+        let (mut extra, mut length) = (0.0, 0.0);
+        if self.metric == Metric::Dot {
+            length = norm(vector);
+            let rest = (self.calibration.ceiling * self.calibration.ceiling - length * length).max(0.0);
+            extra = (rest.sqrt() / f64::from(self.calibration.scale)) as f32;
+        }
+        Encoded { code, sum, norm: squares, extra, length, clamped }
+    }
+
+    /// Prepares a query for the walk. For cosine it must be normalised.
+    pub fn prepare(&self, query: &[f32], code: &mut QueryCode) {
+        let calibration = &*self.calibration;
+        let metric = self.metric;
+        // What is left of a coordinate once the offset, which all rows share, is taken out.
+        let own = |(&x, &offset): (&f32, &f32)| if metric == Metric::Dot { x } else { x - offset };
+        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
+        let (mut norm, mut shift) = (0.0_f64, 0.0_f64);
+        for (x, offset) in query.iter().zip(&calibration.offset) {
+            let y = own((x, offset));
+            (low, high) = (low.min(y), high.max(y));
+            norm += f64::from(y) * f64::from(y);
+            shift += f64::from(*x) * f64::from(*offset);
+        }
+        let step = (high - low) / 255.0;
+        let step = if step > f32::MIN_POSITIVE { step } else { 0.0 };
+        let over = if step > 0.0 { 1.0 / step } else { 0.0 };
+        code.code.clear();
+        code.code.extend(query.iter().zip(&calibration.offset).map(|pair| ((own(pair) - low) * over + 0.5) as u8));
+        code.code.resize(self.stride(), 0);
+        let (scale, low, step) = (f64::from(calibration.scale), f64::from(low), f64::from(step));
+        let (base, times, squares) =
+            if metric == Metric::Dot { (-shift, 1.0, 0.0) } else { (norm, 2.0, scale * scale) };
+        code.base = base as f32;
+        code.per_norm = squares as f32;
+        code.per_sum = (times * scale * low) as f32;
+        code.per_dot = (times * scale * step) as f32;
+        // Rounding is uniform over a step; along any one direction its deviation is the step's over the root of 12.
+        code.squared = metric != Metric::Dot;
+        let lengths = if code.squared { (1.0, 1.0) } else { (norm.sqrt(), calibration.ceiling) };
+        let (of_rows, of_query) = (scale * lengths.0, step * lengths.1);
+        // Not `hypot`, whose last bit differs between systems.
+        code.doubt = (4.0 / 12.0_f64.sqrt() * (of_rows * of_rows + of_query * of_query).sqrt()) as f32;
+    }
+
+    /// Squared distance of two nodes, in units of the scale.
+    pub fn distance(&self, a: u32, b: u32) -> f32 {
+        self.scorer(a).one(b)
+    }
+
+    /// Scores nodes against a node.
+    pub fn scorer(&self, node: u32) -> RowScorer<'_> {
+        let moments = self.moments.get(node as usize);
+        let extra = self.extras.as_ref().map_or(0.0, |extras| extras.value(node as usize));
+        RowScorer { codes: self, code: self.codes.get(node as usize), norm: moments[1], extra }
+    }
+
+    /// Scores nodes against a row that is not a node yet.
+    pub fn scorer_of<'a>(&'a self, row: &'a Encoded) -> RowScorer<'a> {
+        RowScorer { codes: self, code: &row.code, norm: row.norm, extra: row.extra }
+    }
+
+    /// Scores nodes against a query.
+    pub fn query_scorer<'a>(&'a self, query: &'a QueryCode) -> QueryScorer<'a> {
+        QueryScorer { codes: self, query }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.codes.bytes() + self.moments.bytes() + self.extras.as_ref().map_or(0, Arena::bytes)
+    }
+
+    #[inline(always)]
+    fn dots(&self, code: &[u8], nodes: &[u32], mut visit: impl FnMut(usize, u32)) {
+        let ask = |&node: &u32| {
+            prefetch(self.codes.get(node as usize));
+            prefetch(self.moments.get(node as usize));
+        };
+        nodes.iter().take(AHEAD).for_each(ask);
+        let mut i = 0;
+        while i < nodes.len() {
+            nodes.iter().skip(i + AHEAD).take(4).for_each(ask);
+            let at = |j: usize| self.codes.get(nodes[(i + j).min(nodes.len() - 1)] as usize);
+            let dots = self.kernels.dot_u8_x4(code, [at(0), at(1), at(2), at(3)]);
+            for (j, &dot) in dots.iter().enumerate().take(nodes.len() - i) {
+                visit(i + j, dot);
+            }
+            i += 4;
+        }
+    }
+}
+
+/// Squared distance of two codes, in units of the scale.
+#[inline(always)]
+pub(crate) fn combine(norms: (u32, u32), dot: u32, extras: (f32, f32)) -> f32 {
+    let codes = (i64::from(norms.0) + i64::from(norms.1) - 2 * i64::from(dot)) as f32;
+    let extra = extras.0 - extras.1;
+    codes + extra * extra
+}
+
+/// A query as the walk reads it.
+#[derive(Default)]
+pub(crate) struct QueryCode {
+    code: Vec<u8>,
+    base: f32,
+    per_norm: f32,
+    per_sum: f32,
+    per_dot: f32,
+    doubt: f32,
+    squared: bool,
+}
+
+impl QueryCode {
+    /// How far a candidate may seem, and yet be as near as one that seems to be at `distance`: four standard
+    /// deviations of what rounding does to a distance.
+    pub fn reach(&self, distance: f32) -> f32 {
+        if self.squared { (distance.max(0.0).sqrt() + self.doubt).powi(2) } else { distance + self.doubt }
+    }
+}
+
+/// Scores nodes against a query: squared l2 of the query and the code, or the negated inner product.
+pub(crate) struct QueryScorer<'a> {
+    codes: &'a Codes,
+    query: &'a QueryCode,
+}
+
+impl Scorer for QueryScorer<'_> {
+    #[inline(always)]
+    fn score(&self, nodes: &[u32], out: &mut [f32]) {
+        let query = self.query;
+        self.codes.dots(&query.code, nodes, |i, dot| {
+            let moments = self.codes.moments.get(nodes[i] as usize);
+            let product = query.per_sum * moments[0] as f32 + query.per_dot * dot as f32;
+            out[i] = query.base + query.per_norm * moments[1] as f32 - product;
+        });
+    }
+}
+
+/// Scores nodes against a row's code: squared l2 in units of the scale.
+pub(crate) struct RowScorer<'a> {
+    codes: &'a Codes,
+    code: &'a [u8],
+    norm: u32,
+    extra: f32,
+}
+
+impl RowScorer<'_> {
+    fn one(&self, node: u32) -> f32 {
+        let mut out = [0.0];
+        self.score(&[node], &mut out);
+        out[0]
+    }
+}
+
+impl Scorer for RowScorer<'_> {
+    #[inline(always)]
+    fn score(&self, nodes: &[u32], out: &mut [f32]) {
+        self.codes.dots(self.code, nodes, |i, dot| {
+            let norm = self.codes.moments.get(nodes[i] as usize)[1];
+            let extra = self.codes.extras.as_ref().map_or(0.0, |extras| extras.value(nodes[i] as usize));
+            out[i] = combine((self.norm, norm), dot, (self.extra, extra));
+        });
+    }
+}
+
+impl CodesWriter {
+    /// No codes yet, under `calibration`, which was made from `calibrated` rows of at most length `longest`.
+    pub fn new(
+        calibration: Calibration,
+        calibrated: usize,
+        longest: f64,
+        kernels: &'static Kernels,
+        metric: Metric,
+    ) -> CodesWriter {
+        let codes = Writer::new(calibration.offset.len().next_multiple_of(LINE));
+        let moments = Writer::new(2);
+        let extras = (metric == Metric::Dot).then(|| Writer::new(1));
+        let reader = Codes {
+            calibration: Arc::new(calibration),
+            codes: codes.reader(),
+            moments: moments.reader(),
+            extras: extras.as_ref().map(Writer::reader),
+            kernels,
+            metric,
+        };
+        CodesWriter { reader, codes, moments, extras, clamped: 0, calibrated, longest }
+    }
+
+    pub fn codes(&self) -> &Codes {
+        &self.reader
+    }
+
+    pub fn reserve(&mut self, more: usize) -> Result<()> {
+        self.codes.reserve(more)?;
+        self.moments.reserve(more)?;
+        self.extras.as_mut().map_or(Ok(()), |extras| extras.reserve(more))
+    }
+
+    /// Appends the code of the next node.
+    pub fn push(&mut self, row: &Encoded) -> Result<()> {
+        self.codes.push(&row.code)?;
+        self.moments.push(&[row.sum, row.norm])?;
+        if let Some(extras) = &mut self.extras {
+            extras.push(&[row.extra])?;
+        }
+        self.clamped += row.clamped;
+        self.longest = self.longest.max(row.length);
+        Ok(())
+    }
+
+    /// The calibration that should take this one's place once `batch` is in, if any. `numbers` lists all rows, the
+    /// batch's too. Only the rows decide, never time.
+    pub fn outgrown<'a>(
+        &self,
+        rows: &Rows,
+        numbers: impl FnOnce() -> Vec<u32>,
+        batch: impl Iterator<Item = &'a Encoded> + Clone,
+        seed: u64,
+    ) -> Option<CodesWriter> {
+        let nodes = self.codes.len() + batch.clone().count();
+        let clamped = self.clamped + batch.clone().map(|row| row.clamped).sum::<usize>();
+        let dim = self.reader.calibration.offset.len();
+        let longest = batch.fold(self.longest, |longest, row| longest.max(row.length));
+        let too_long = longest > self.reader.calibration.ceiling && self.reader.metric == Metric::Dot;
+        let clamps = clamped as f64 > CLAMPED * (nodes * dim) as f64;
+        if !too_long && !clamps && nodes < self.calibrated * 2 {
+            return None;
+        }
+        let numbers = numbers();
+        let newer = Calibration::of(rows, &numbers, longest, seed);
+        if !too_long && !clamps && !self.reader.calibration.moved(&newer) {
+            return None;
+        }
+        Some(CodesWriter::new(newer, nodes, longest, self.reader.kernels, self.reader.metric))
+    }
+
+    /// Takes note that the calibration still holds for so many nodes.
+    pub fn confirm(&mut self) {
+        if self.codes.len() >= self.calibrated * 2 {
+            self.calibrated = self.codes.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ceiling_is_the_least_power_of_two_that_is_not_below() {
+        let next = |x: f64| f64::from_bits(x.to_bits() + 1);
+        for power in [1.0, 1024.0, 0.25, (1_u64 << 62) as f64] {
+            assert_eq!(ceiling(power), power);
+            assert_eq!(ceiling(next(power)), 2.0 * power);
+            assert_eq!(ceiling(power * 0.75), power);
+        }
+        assert_eq!(ceiling(0.0), f64::MIN_POSITIVE);
+    }
+}

@@ -1,0 +1,579 @@
+//! The collection: the one place that takes locks.
+//!
+//! ```text
+//! write   check -> log -> rows, ids, tombstones -> index -> publish a view      one at a time, under the writer's lock
+//! read    take the view -> plan -> run                                          any number, no lock
+//! ```
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use auspex_kernel::Kernels;
+
+use crate::answer::{BatchHits, Cursor, Explain, Found, Stats};
+use crate::error::{Code, Error, Result, shown};
+use crate::exact::sized;
+use crate::graph::batch::fingerprint;
+use crate::graph::check;
+use crate::options::{Config, Metric, Options, SearchOptions};
+use crate::query::{self, Hits, Plan, Scratches, Search};
+use crate::storage::disk::{Disk, Heap};
+use crate::storage::folder::Folder;
+use crate::storage::frame::{Draft, Header};
+use crate::storage::log::{Log, Place};
+use crate::storage::manifest::{MANIFEST, MANIFEST_NEW, Manifest};
+use crate::token::Token;
+use crate::view::View;
+use crate::workers::Workers;
+use crate::writer::{Write, Writer, Written};
+
+/// A handle on a collection. Clones share it; every method may be called from any thread.
+#[derive(Clone)]
+pub struct Collection(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    kernels: &'static Kernels,
+    /// `None` once closed.
+    view: ArcSwapOption<View>,
+    writer: Mutex<Option<Writer>>,
+    scratches: Scratches,
+    live: AtomicUsize,
+    /// What `stats` counted last, and at which write.
+    counted: Mutex<(u64, u64, f64)>,
+}
+
+impl Collection {
+    /// Opens the collection at the options' path, or a new one in memory.
+    ///
+    /// # Errors
+    /// An option is out of its range or not what the collection was made with; the folder is locked, damaged, missing
+    /// or of a newer format; or `AUSPEX_ISA` asks for what this machine lacks.
+    pub fn open(options: &Options) -> Result<Collection> {
+        let create = options.creates()?;
+        let Some(path) = &options.path else { return Collection::on(Arc::new(Heap::default()), options, true) };
+        let missing = || Error::new(Code::NotFound, format!("there is no collection at {path}"));
+        if create && !Path::new(path).exists() {
+            // Before a folder is made for what cannot be made in it.
+            options.validate(None)?;
+        }
+        let folder = Folder::open(Path::new(path), create)?.ok_or_else(missing)?;
+        Collection::on(Arc::new(folder), options, create)
+    }
+
+    /// Opens the collection on a disk.
+    pub(crate) fn on(disk: Arc<dyn Disk>, options: &Options, create: bool) -> Result<Collection> {
+        if let Some(manifest) = Manifest::load(&*disk)? {
+            let config = options.validate(Some(&manifest))?;
+            let (log, frames) = Log::open(disk, manifest, config.durability)?;
+            return Collection::with_log(config, log, frames);
+        }
+        let others: Vec<String> = disk.list()?.into_iter().filter(|name| name != MANIFEST_NEW).collect();
+        if others.iter().any(|name| name.starts_with("log-")) {
+            return Err(Error::corrupt(MANIFEST, 0, "it is missing beside the log"));
+        }
+        if !create {
+            return Err(Error::new(Code::NotFound, "there is no collection in the folder"));
+        }
+        if let Some(other) = others.first() {
+            let message = format!("path is a folder with other files in it ({other}); a collection needs its own");
+            return Err(Error::new(Code::Argument, message));
+        }
+        let config = options.validate(None)?;
+        // What tells this collection's frames from any other's; the graph does not depend on it.
+        let salt = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+        let log = Log::create(disk, &config, salt)?;
+        Collection::with_log(config, log, Vec::new())
+    }
+
+    /// A second collection, made by replaying this one's log, which passes to it: this one can only be read then.
+    ///
+    /// # Errors
+    /// The collection is closed, or its log does not hold what was written.
+    pub fn replayed(&self) -> Result<Collection> {
+        let disk = self.writer()?.take().ok_or_else(Error::closed)?.log.disk();
+        let options = Options { threads: Some(self.0.config.threads as f64), ..Options::default() };
+        Collection::on(disk, &options, false)
+    }
+
+    fn with_log(config: Config, log: Log, frames: Vec<(Header, Place)>) -> Result<Collection> {
+        let kernels = crate::kernels()?;
+        let writer = Writer::open(&config, kernels, log, frames)?;
+        let view = Arc::new(writer.view());
+        let live = AtomicUsize::new(view.live());
+        Ok(Collection(Arc::new(Inner {
+            config,
+            kernels,
+            view: ArcSwapOption::new(Some(view)),
+            writer: Mutex::new(Some(writer)),
+            scratches: Scratches::default(),
+            live,
+            counted: Mutex::new((u64::MAX, 0, 0.0)),
+        })))
+    }
+
+    /// Floats in a vector.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.0.config.dim
+    }
+
+    /// How distances are measured.
+    #[must_use]
+    pub fn metric(&self) -> Metric {
+        self.0.config.metric
+    }
+
+    /// Live rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.live.load(Ordering::Acquire)
+    }
+
+    /// Whether there are no live rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends the collection: later calls get [`Code::Closed`], running ones finish, and the last of them frees the
+    /// memory. A write that is under way is waited for; its view is not published any more. Everything that was
+    /// written is on the disk then.
+    ///
+    /// # Errors
+    /// The system refused to sync. The collection is closed nevertheless.
+    pub fn close(&self) -> Result<()> {
+        self.0.view.store(None);
+        let writer = self.alone().take();
+        self.0.live.store(0, Ordering::Release);
+        writer.map_or(Ok(()), |mut writer| writer.log.close())
+    }
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// The collection is closed, or the system refused to sync: nothing more is written then.
+    pub fn flush(&self) -> Result<()> {
+        self.writer()?.as_mut().ok_or_else(Error::closed)?.log.sync()
+    }
+
+    /// Whether it was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.view.load().is_none()
+    }
+
+    fn view(&self) -> Result<Arc<View>> {
+        self.0.view.load_full().ok_or_else(Error::closed)
+    }
+
+    /// The writer's lock. A panic under it leaves `torn` behind, and nothing else that would matter here.
+    fn alone(&self) -> MutexGuard<'_, Option<Writer>> {
+        self.0.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Option<Writer>>> {
+        let writer = self.alone();
+        match &*writer {
+            None => Err(Error::closed()),
+            Some(parts) if parts.torn => {
+                Err(Error::new(Code::Internal, "an earlier write failed midway; the collection takes no more writes"))
+            }
+            Some(_) => Ok(writer),
+        }
+    }
+
+    /// Makes room for rows with these ids. `metadata` is the JSON text of an array with an object or null for each.
+    ///
+    /// # Errors
+    /// An id is empty or too long, the metadata do not fit the ids, or together they pass the limit of a call.
+    pub fn draft(&self, ids: Vec<String>, metadata: Option<&str>) -> Result<Draft> {
+        Draft::new(self.0.config.dim, ids, metadata)
+    }
+
+    /// Carries out writes in order, each wholly or not at all, and answers for each. They become durable by one sync
+    /// and are seen by one view. A token that is cancelled before its write reaches the log refuses it.
+    pub fn commit(&self, writes: Vec<(Write, Arc<Token>)>) -> Vec<Result<Written>> {
+        let mut guard = match self.writer() {
+            Ok(guard) => guard,
+            Err(error) => return writes.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let (Some(writer), Some(before)) = (guard.as_mut(), self.0.view.load_full()) else {
+            return writes.iter().map(|_| Err(Error::closed())).collect();
+        };
+        let config = &self.0.config;
+        let mut done: Vec<Result<Written>> =
+            writes.into_iter().map(|(write, token)| writer.carry_out(config, self.0.kernels, write, &token)).collect();
+        match writer.log.commit() {
+            Ok(()) => {
+                let newer = Arc::new(writer.view());
+                self.0.live.store(newer.live(), Ordering::Release);
+                // Under the writer's lock only `close` replaces views, and what it left stays.
+                self.0.view.compare_and_swap(&Some(before), Some(newer));
+                if self.is_closed() {
+                    self.0.live.store(0, Ordering::Release);
+                }
+            }
+            Err(error) => {
+                done.iter_mut().filter(|written| written.is_ok()).for_each(|written| *written = Err(error.clone()))
+            }
+        }
+        done
+    }
+
+    /// The nearest rows to a query of `dim` floats.
+    ///
+    /// # Errors
+    /// The query does not fit the collection, an option is out of its range, or the token was cancelled.
+    pub fn search(&self, query: &[f32], options: &SearchOptions, token: &Token) -> Result<Hits> {
+        let mut hits = Hits::new();
+        self.search_into(query, options, token, &mut hits)?;
+        Ok(hits)
+    }
+
+    /// As [`Collection::search`], into hits whose memory is used again: once warm, nothing is allocated.
+    ///
+    /// # Errors
+    /// As [`Collection::search`].
+    pub fn search_into(&self, query: &[f32], options: &SearchOptions, token: &Token, hits: &mut Hits) -> Result<()> {
+        self.run(self.view()?, query, options, None, token, hits).map(|_| ())
+    }
+
+    /// The rows nearest to the row with this id, which is itself left out.
+    ///
+    /// # Errors
+    /// The id is unknown; else as [`Collection::search`].
+    pub fn similar(&self, id: &str, options: &SearchOptions, token: &Token) -> Result<Hits> {
+        let view = self.view()?;
+        let row =
+            view.find(id).ok_or_else(|| Error::new(Code::NotFound, format!("no row has the id {}", shown(id))))?;
+        let mut hits = Hits::new();
+        let query = view.rows.vector(row).to_vec();
+        self.run(view, &query, options, Some(row), token, &mut hits)?;
+        Ok(hits)
+    }
+
+    fn run(
+        &self,
+        view: Arc<View>,
+        query: &[f32],
+        options: &SearchOptions,
+        excluded: Option<u32>,
+        token: &Token,
+        hits: &mut Hits,
+    ) -> Result<(Plan, crate::graph::search::Counts)> {
+        let Inner { config, kernels, scratches, .. } = &*self.0;
+        let ask = options.validate(config)?;
+        query::check(config, query, || "query".into())?;
+        hits.rows.clear();
+        hits.distances.clear();
+        let search = Search { view: &view, config, kernels, ask, excluded };
+        let done = scratches.with(|scratch| search.run(query, scratch, &mut hits.rows, &mut hits.distances, token))?;
+        hits.view = Some(view);
+        Ok(done)
+    }
+
+    /// The nearest rows to each of `queries`, row-major, in parallel.
+    ///
+    /// # Errors
+    /// As [`Collection::search`]; the message names the query.
+    pub fn search_batch(&self, queries: &[f32], options: &SearchOptions, token: &Token) -> Result<BatchHits> {
+        let view = self.view()?;
+        let Inner { config, kernels, scratches, .. } = &*self.0;
+        let ask = options.validate(config)?;
+        if !queries.len().is_multiple_of(config.dim) {
+            let message = format!("queries has {} floats, not a multiple of dim {}", queries.len(), config.dim);
+            return Err(Error::new(Code::Dimension, message));
+        }
+        for (i, query) in queries.chunks(config.dim).enumerate() {
+            query::check(config, query, || format!("queries[{i}]"))?;
+        }
+        let asked = queries.len() / config.dim;
+        let mut hits = BatchHits {
+            k: ask.k,
+            counts: vec![0; asked],
+            distances: sized(asked, ask.k, f32::NAN)?,
+            rows: sized(asked, ask.k, 0)?,
+            view: Arc::clone(&view),
+        };
+        token.begin(asked as u64);
+        let failure = Mutex::new(None);
+        let mut work: Vec<_> = queries
+            .chunks(config.dim)
+            .zip(&mut hits.counts)
+            .zip(hits.rows.chunks_mut(ask.k).zip(hits.distances.chunks_mut(ask.k)))
+            .collect();
+        let search = Search { view: &view, config, kernels, ask, excluded: None };
+        Workers::search(config.threads)?.for_each_chunk(
+            &mut work,
+            4,
+            || (Vec::new(), Vec::new()),
+            |(rows, distances), _, piece| {
+                for ((query, count), (row_out, distance_out)) in piece {
+                    rows.clear();
+                    distances.clear();
+                    match scratches.with(|scratch| search.run(query, scratch, rows, distances, token)) {
+                        Ok(_) => {
+                            **count = rows.len() as u32;
+                            row_out[..rows.len()].copy_from_slice(rows);
+                            distance_out[..rows.len()].copy_from_slice(distances);
+                            token.advance(1);
+                        }
+                        Err(error) => *failure.lock().unwrap_or_else(|p| p.into_inner()) = Some(error),
+                    }
+                }
+            },
+        );
+        drop(work);
+        match failure.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+            Some(error) => Err(error),
+            None => Ok(hits),
+        }
+    }
+
+    /// Runs a search and tells what it did.
+    ///
+    /// # Errors
+    /// As [`Collection::search`].
+    pub fn explain(&self, query: &[f32], options: &SearchOptions) -> Result<Explain> {
+        let start = Instant::now();
+        let mut hits = Hits::new();
+        let (plan, counts) = self.run(self.view()?, query, options, None, &Token::default(), &mut hits)?;
+        Ok(Explain {
+            plan: plan.name(),
+            matching: None,
+            visited: counts.visited,
+            distances: counts.distances,
+            rescored: counts.rescored,
+            microseconds: start.elapsed().as_nanos() as f64 / 1e3,
+            isa: self.0.kernels.isa.name(),
+        })
+    }
+
+    /// Whether a live row has this id.
+    ///
+    /// # Errors
+    /// The collection is closed.
+    pub fn has(&self, id: &str) -> Result<bool> {
+        Ok(self.view()?.find(id).is_some())
+    }
+
+    /// The rows with these ids, in their order; an unknown id leaves its place empty.
+    ///
+    /// # Errors
+    /// The collection is closed.
+    pub fn get(&self, ids: &[String]) -> Result<Found> {
+        let view = self.view()?;
+        Ok(Found { rows: ids.iter().map(|id| view.find(id)).collect(), view })
+    }
+
+    /// The live rows of this moment, in arrival order.
+    ///
+    /// # Errors
+    /// The collection is closed.
+    pub fn cursor(&self) -> Result<Cursor> {
+        Ok(Cursor { view: self.view()?, next: 0 })
+    }
+
+    /// Figures about the collection. Reachability and degrees are counted once a write.
+    ///
+    /// # Errors
+    /// The collection is closed.
+    pub fn stats(&self) -> Result<Stats> {
+        let view = self.view()?;
+        let (heap, mapped, places) = view.rows.bytes();
+        let mut stats = Stats {
+            rows: view.live() as u64,
+            deleted: view.tombstones.len() as u64,
+            mapped: mapped as u64,
+            disk: mapped as u64,
+            ram: (heap + places + view.ids.bytes() + view.tombstones.bytes()) as u64,
+            max_wait_ms: self.0.scratches.longest_wait() as f64 / 1e6,
+            isa: self.0.kernels.isa.name(),
+            threads: Workers::build(self.0.config.threads)?.threads() as u32,
+            version: env!("CARGO_PKG_VERSION"),
+            ..Stats::default()
+        };
+        if let Some(graph) = &view.graph {
+            stats.ram += graph.bytes() as u64;
+            stats.layers = graph.slots[..graph.height()].to_vec();
+            let mut counted = self.0.counted.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if counted.0 != view.sequence {
+                let count = || check::unreachable(graph, view.count, &view.tombstones);
+                let mut unreachable = count();
+                if unreachable > 0 {
+                    // A list that is being rewritten may for a moment lack a link. Without a writer none is.
+                    let _writer = self.alone();
+                    unreachable = count();
+                }
+                *counted = (view.sequence, unreachable, check::mean_degree(graph));
+            }
+            (stats.unreachable, stats.mean_degree) = (counted.1, counted.2);
+        }
+        Ok(stats)
+    }
+
+    /// What is wrong with the graph, a sentence each; empty when all is well.
+    ///
+    /// # Errors
+    /// The collection is closed.
+    pub fn problems(&self) -> Result<Vec<String>> {
+        // Beside a writer, lists would be seen half rewritten.
+        let _writer = self.alone();
+        let view = self.view()?;
+        Ok(view.graph.as_ref().map_or_else(Vec::new, |graph| {
+            let mut problems = check::problems(graph);
+            let unreachable = check::unreachable(graph, view.count, &view.tombstones);
+            if unreachable > 0 {
+                problems.push(format!("{unreachable} nodes cannot be reached"));
+            }
+            problems
+        }))
+    }
+
+    /// One number for the whole graph: the same log, options and seed give the same one.
+    ///
+    /// # Errors
+    /// The collection is closed.
+    pub fn fingerprint(&self) -> Result<u64> {
+        Ok(self.view()?.graph.as_ref().map_or(0, |graph| fingerprint(graph)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::ids::hash;
+    use crate::options::Durability;
+    use crate::storage::frame;
+    use crate::storage::manifest::Named;
+
+    fn draft(collection: &Collection, ids: std::ops::Range<usize>) -> Draft {
+        let dim = collection.dim();
+        let floats: Vec<f32> =
+            ids.clone().flat_map(|row| (0..dim).map(move |i| ((row * 31 + i * 17) % 1009) as f32)).collect();
+        let mut draft = collection.draft(ids.map(|id| id.to_string()).collect(), None).unwrap();
+        // SAFETY: a vector of that many floats.
+        unsafe { draft.fill(floats.as_ptr(), floats.len()).unwrap() };
+        draft
+    }
+
+    fn open() -> Collection {
+        Collection::open(&Options { dim: Some(4.0), metric: Some("l2".into()), ..Options::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_row_that_is_left_out_costs_no_scan() {
+        let collection = open();
+        let write = Write::Insert(draft(&collection, 0..3000));
+        collection.commit(vec![(write, Arc::default())]).remove(0).unwrap();
+        let asked = SearchOptions { k: Some(64.0), ef_search: Some(64.0), exact: false };
+        let mut hits = Hits::new();
+        for row in [0, 700, 2999] {
+            let view = collection.view().unwrap();
+            let query = view.rows.vector(row).to_vec();
+            let ran = collection.run(view, &query, &asked, Some(row), &Token::default(), &mut hits).unwrap();
+            assert_eq!((ran.0, hits.len()), (Plan::Graph, 64));
+            assert!(!hits.rows.contains(&row));
+        }
+    }
+
+    #[test]
+    fn a_view_stays_as_it_was_whatever_is_written_later() {
+        let collection = open();
+        let commit = |write| collection.commit(vec![(write, Arc::default())]).remove(0).unwrap();
+        commit(Write::Insert(draft(&collection, 0..3000)));
+        commit(Write::Delete((0..100).map(|id| id.to_string()).collect()));
+        let view = collection.view().unwrap();
+        // The same ids with other vectors, rows equal to rows that the view has, more rows, and what is left deleted.
+        let mut moved = draft(&collection, 5000..7000);
+        let mut equal = draft(&collection, 1000..2000);
+        for (ids, draft) in [(1500..3500, &mut moved), (20_000..21_000, &mut equal)] {
+            let names = ids.map(|id: i32| id.to_string()).collect();
+            let mut other = collection.draft(names, None).unwrap();
+            let floats: Vec<f32> = (0..draft.rows()).flat_map(|row| draft.frame.vector(row).to_vec()).collect();
+            // SAFETY: a vector of that many floats.
+            unsafe { other.fill(floats.as_ptr(), floats.len()).unwrap() };
+            commit(Write::Upsert(other));
+        }
+        commit(Write::Delete((100..1200).map(|id| id.to_string()).collect()));
+        for id in 0..3500 {
+            let row = view.find(&id.to_string());
+            assert_eq!(row, (100..3000).contains(&id).then_some(id), "{id}");
+        }
+        let mut hits = Hits::new();
+        let mut shared = 0;
+        for exact in [true, false] {
+            for query in (100..3000).step_by(29) {
+                let asked = SearchOptions { k: Some(10.0), ef_search: Some(64.0), exact };
+                let vector = view.rows.vector(query).to_vec();
+                let token = Token::default();
+                let ran = collection.run(Arc::clone(&view), &vector, &asked, None, &token, &mut hits).unwrap();
+                assert_eq!(ran.0, if exact { Plan::Exact } else { Plan::Graph });
+                assert!(hits.rows.len() == 10 && hits.rows.iter().all(|row| (100..3000).contains(row)));
+                shared += usize::from(hits.distances[0] == 0.0);
+            }
+        }
+        assert_eq!(shared, 200, "a row of the view was not found by its own vector");
+    }
+
+    #[test]
+    fn ids_whose_hashes_are_equal_are_told_apart() {
+        let mut seen = HashMap::new();
+        let (a, b) = (0_u32..)
+            .find_map(|i| seen.insert(hash(&i.to_string()), i).map(|first| (first.to_string(), i.to_string())))
+            .unwrap();
+        let collection = open();
+        let insert = |id: &str| {
+            let draft = collection.draft(vec![id.into()], None).unwrap();
+            collection.commit(vec![(Write::Insert(draft), Arc::default())]).remove(0)
+        };
+        insert(&a).unwrap();
+        assert!(collection.has(&a).unwrap() && !collection.has(&b).unwrap());
+        insert(&b).unwrap();
+        assert!(insert(&a).is_err() && insert(&b).is_err());
+        collection.commit(vec![(Write::Delete(vec![a.clone()]), Arc::default())]).remove(0).unwrap();
+        assert!(!collection.has(&a).unwrap() && collection.has(&b).unwrap());
+        assert_eq!(collection.get(std::slice::from_ref(&b)).unwrap().id(0), b);
+    }
+
+    #[test]
+    fn a_log_that_lacks_a_frame_or_has_one_twice_is_not_replayed() {
+        let collection = open();
+        for sequences in [&[1_u64, 3][..], &[1, 1], &[2]] {
+            let disk = Arc::new(Heap::default());
+            let mut manifest = Manifest::new(&collection.0.config, 5);
+            let segment = disk.create(&manifest.segment(0), 1 << 16).unwrap();
+            for &sequence in sequences {
+                segment.store(draft(&collection, 0..2).frame.number(sequence, 0, 0, 5).1.bytes()).unwrap();
+                segment.publish();
+            }
+            manifest.segments.push(Named { len: 1 << 16, sealed: Some(segment.end()) });
+            let opened = Log::open(disk, manifest, Durability::Commit);
+            assert_eq!(opened.err().unwrap().code, Code::Corrupt, "{sequences:?}");
+        }
+    }
+
+    #[test]
+    fn a_frame_whose_directory_does_not_hold_is_not_replayed() {
+        let collection = open();
+        for (entry, end) in [(0, u32::MAX), (1, 0), (0, 1000)] {
+            let mut draft = draft(&collection, 0..2);
+            let at = frame::HEADER + 2 * 4 * 4 + entry * 8;
+            draft.frame.buffer.bytes_mut()[at..at + 4].copy_from_slice(&u32::to_le_bytes(end));
+            let disk: Arc<dyn Disk> = Arc::new(Heap::default());
+            let mut log = Log::create(Arc::clone(&disk), &collection.0.config, 5).unwrap();
+            log.append(draft.frame, 0).unwrap();
+            log.close().unwrap();
+            let manifest = Manifest::load(&*disk).unwrap().unwrap();
+            let (log, frames) = Log::open(disk, manifest, Durability::Commit).unwrap();
+            let opened = Collection::with_log(collection.0.config.clone(), log, frames);
+            assert_eq!(opened.err().unwrap().code, Code::Corrupt, "{entry} {end}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The graph: which rows lie near which, in layers, and how to walk it.
+//!
+//! ```text
+//! layer 2    s0 ------ s1                     slots of a layer, in order of arrival
+//!            |down     |down
+//! layer 1    s0 - s1 - s3 ...                 m links a slot
+//!            |         |
+//! layer 0    n0 n1 n2 n3 n4 n5 n6 ...         2m links a node; a slot of layer 0 is a node
+//!            |head
+//! rows       r0 -> r7 -> r9                   rows with equal vectors share a node: a chain, newest first
+//! ```
+//! Links are atomics changed in place: a searcher that reads a list half old and half new still reads slots that
+//! exist, and skips those past its view. Slot 0 of the highest layer is the entry point.
+//!
+//! **Protected links.** Every slot but a layer's first has a parent, an earlier slot; the links between the two, in both
+//! directions, carry a mark in their top bit and are never pruned. They span each layer, so every node can be reached
+//! from the entry point after any history of writes.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `layer`  | records of links, read and written |
+//! | `search` | the walk, and the candidate list that drives it |
+//! | `select` | the diversity rule |
+//! | `batch`  | links a batch of rows: find on the frozen graph, then apply |
+//! | `check`  | what must hold of any graph |
+
+pub(crate) mod batch;
+pub(crate) mod check;
+pub(crate) mod layer;
+pub(crate) mod search;
+pub(crate) mod select;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::arena::{Arena, Writer};
+use crate::codes::Codes;
+use crate::error::Result;
+use crate::graph::layer::{Layer, LayerWriter};
+use crate::rows::{NO_ROW, Tombstones};
+
+/// Highest number of layers. At m = 2 that is reached by one node in 32,768; levels above it are cut.
+pub(crate) const LAYERS: usize = 16;
+
+/// A reader's handle on the graph.
+#[derive(Clone)]
+pub(crate) struct Graph {
+    pub layers: [Layer; LAYERS],
+    /// The newest row of each node.
+    heads: Arena<AtomicU32>,
+    /// The next older row with the same vector, plus one; 0 ends the chain.
+    next_same: Arena<AtomicU32>,
+}
+
+/// The graph as of one view: what lies past the counts is not looked at.
+#[derive(Clone)]
+pub(crate) struct GraphView {
+    pub graph: Graph,
+    pub codes: Codes,
+    /// Slots of each layer; layer 0's are the nodes.
+    pub slots: [u32; LAYERS],
+}
+
+impl GraphView {
+    pub fn nodes(&self) -> u32 {
+        self.slots[0]
+    }
+
+    /// Layers that have slots.
+    pub fn height(&self) -> usize {
+        self.slots.iter().take_while(|&&slots| slots > 0).count()
+    }
+
+    /// The node's rows below `rows`, newest first, dead ones too.
+    pub fn rows_of(&self, node: u32, rows: u32) -> impl Iterator<Item = u32> + '_ {
+        let head = self.graph.heads.get(node as usize)[0].load(Ordering::Acquire);
+        std::iter::successors(Some(head), |&row| {
+            self.graph.next_same.get(row as usize)[0].load(Ordering::Acquire).checked_sub(1)
+        })
+        .filter(move |&row| row < rows)
+    }
+
+    /// Whether one of the node's rows can be returned.
+    pub fn is_live(&self, node: u32, rows: u32, tombstones: &Tombstones) -> bool {
+        self.rows_of(node, rows).any(|row| !tombstones.contains(row))
+    }
+
+    pub fn bytes(&self) -> usize {
+        let links: usize = self.graph.layers.iter().map(Layer::bytes).sum();
+        links + self.codes.bytes() + self.graph.heads.bytes() + self.graph.next_same.bytes()
+    }
+}
+
+/// The one handle that appends to the graph.
+pub(crate) struct GraphWriter {
+    pub layers: [LayerWriter; LAYERS],
+    heads: Writer<AtomicU32>,
+    next_same: Writer<AtomicU32>,
+}
+
+impl GraphWriter {
+    pub fn new(m: usize) -> GraphWriter {
+        let layers = std::array::from_fn(|layer| LayerWriter::new(if layer == 0 { 2 * m } else { m }, layer > 0));
+        GraphWriter { layers, heads: Writer::new(1), next_same: Writer::new(1) }
+    }
+
+    pub fn graph(&self) -> Graph {
+        let layers = std::array::from_fn(|layer| self.layers[layer].reader());
+        Graph { layers, heads: self.heads.reader(), next_same: self.next_same.reader() }
+    }
+
+    pub fn slots(&self) -> [u32; LAYERS] {
+        std::array::from_fn(|layer| self.layers[layer].len() as u32)
+    }
+
+    pub fn nodes(&self) -> u32 {
+        self.heads.len() as u32
+    }
+
+    /// Allocates what `more` rows need when each becomes a node, so that linking them cannot fail. Upper layers
+    /// are as high as their levels say.
+    pub fn reserve(&mut self, rows: usize, more: usize, levels: &[usize]) -> Result<()> {
+        self.heads.reserve(more)?;
+        self.next_same.reserve((rows + more).saturating_sub(self.next_same.len()))?;
+        for (layer, writer) in self.layers.iter_mut().enumerate() {
+            writer.reserve(levels.iter().filter(|&&level| level >= layer).count())?;
+        }
+        Ok(())
+    }
+
+    /// Makes room in the chains for rows below `rows`.
+    fn cover(&mut self, rows: u32) -> Result<()> {
+        let more = (rows as usize).saturating_sub(self.next_same.len());
+        self.next_same.grow(more)
+    }
+
+    /// Appends a node for `row`.
+    fn push_node(&mut self, row: u32) -> Result<u32> {
+        let node = self.nodes();
+        self.heads.grow(1)?;
+        self.heads.reader().get(node as usize)[0].store(row, Ordering::Release);
+        Ok(node)
+    }
+
+    /// Puts a row in front of its node's chain.
+    fn chain(&self, node: u32, row: u32) {
+        let heads = self.heads.reader();
+        let head = &heads.get(node as usize)[0];
+        let older = head.load(Ordering::Relaxed);
+        debug_assert!(older < row && older != NO_ROW);
+        self.next_same.reader().get(row as usize)[0].store(older + 1, Ordering::Release);
+        head.store(row, Ordering::Release);
+    }
+}
+
+/// The level of a row's node: at least `l` for one row in `m^l`. A function of the row's number and the seed.
+pub(crate) fn level(row: u32, m: usize, seed: u64) -> usize {
+    let mut x = crate::codes::mix(seed.wrapping_mul(0xD134_2543_DE82_EF95) ^ u64::from(row));
+    let limit = u64::MAX / m as u64;
+    let mut level = 0;
+    while x < limit && level < LAYERS - 1 {
+        level += 1;
+        x = x.wrapping_mul(m as u64);
+    }
+    level
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_row_in_m_reaches_each_next_level() {
+        for m in [2, 16, 33] {
+            let mut counts = [0_usize; LAYERS];
+            for row in 0..200_000 {
+                counts[level(row, m, 42)] += 1;
+            }
+            let first: usize = counts[1..].iter().sum();
+            let second: usize = counts[2..].iter().sum();
+            let near = |count: usize, wanted: f64| (count as f64 / wanted - 1.0).abs() < 0.15;
+            assert!(near(first, 200_000.0 / m as f64), "{m}: {counts:?}");
+            assert!(near(second, 200_000.0 / (m * m) as f64), "{m}: {counts:?}");
+        }
+    }
+}

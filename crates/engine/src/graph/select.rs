@@ -1,0 +1,96 @@
+//! Which neighbors become links (Malkov and Yashunin 2018, algorithm 4, with the slack of DiskANN's alpha).
+//!
+//! Nearest first, a candidate is taken unless a neighbor already taken is so much nearer to it than the node itself is:
+//! links then point in different directions instead of all into one cluster.
+
+use crate::codes::{Codes, Scorer};
+use crate::graph::layer::{Layer, PROTECTED};
+use crate::graph::search::Candidate;
+
+/// A candidate `c` is dropped for a neighbor `o` when `SLACK * d(c, o) <= d(c, node)`, in squared distances. With `<=`,
+/// of many candidates in one place only the first is taken.
+const SLACK: f32 = 1.2;
+
+/// Chooses at most `max` of the sorted `candidates`, which are slots of `layer`, into `chosen`. Candidates that
+/// `protected` names are always taken; their mark is left to the caller.
+pub(crate) fn select_neighbors(
+    codes: &Codes,
+    layer: &Layer,
+    candidates: &[Candidate],
+    max: usize,
+    protected: impl Fn(u32) -> bool,
+    chosen: &mut Vec<Candidate>,
+) {
+    chosen.clear();
+    let mut owed = candidates.iter().filter(|candidate| protected(candidate.slot())).count();
+    let mut nodes: Vec<u32> = Vec::with_capacity(max);
+    let mut distances = [0.0_f32; 4];
+    for &candidate in candidates {
+        let must = protected(candidate.slot());
+        if must {
+            owed -= 1;
+        } else if chosen.len() + owed >= max {
+            if owed == 0 {
+                return;
+            }
+            continue;
+        }
+        let node = layer.node(candidate.slot());
+        let diverse = must || {
+            let scorer = codes.scorer(node);
+            nodes.chunks(4).all(|four| {
+                let out = &mut distances[..four.len()];
+                scorer.score(four, out);
+                out.iter().all(|&d| SLACK * d > candidate.distance())
+            })
+        };
+        if diverse {
+            chosen.push(candidate);
+            nodes.push(node);
+        }
+    }
+}
+
+/// The links of `slot` after `newcomers` ask to be among them, each a link with its mark and its distance. Returns
+/// false when nothing changes.
+pub(crate) fn add_links(
+    codes: &Codes,
+    layer: &Layer,
+    slot: u32,
+    newcomers: &[(u32, f32)],
+    links: &mut Vec<u32>,
+) -> bool {
+    links.clear();
+    links.extend(layer.marked_links(slot));
+    let old = links.len();
+    let mut changed = false;
+    let mut added: Vec<Candidate> = Vec::new();
+    for &(link, distance) in newcomers {
+        match links.iter_mut().find(|known| **known & !PROTECTED == link & !PROTECTED) {
+            Some(known) => {
+                changed |= *known != *known | link;
+                *known |= link & PROTECTED;
+            }
+            None => {
+                changed = true;
+                links.push(link);
+                added.push(Candidate::new(distance, link & !PROTECTED));
+            }
+        }
+    }
+    if links.len() <= layer.capacity() {
+        return changed;
+    }
+    let nodes: Vec<u32> = links[..old].iter().map(|link| layer.node(link & !PROTECTED)).collect();
+    let mut distances = vec![0.0; old];
+    codes.scorer(layer.node(slot)).score(&nodes, &mut distances);
+    let mut candidates = added;
+    candidates.extend(links[..old].iter().zip(&distances).map(|(link, &d)| Candidate::new(d, link & !PROTECTED)));
+    candidates.sort_unstable();
+    let marked: Vec<u32> = links.iter().filter(|&link| link & PROTECTED != 0).map(|link| link & !PROTECTED).collect();
+    let mut chosen = Vec::new();
+    select_neighbors(codes, layer, &candidates, layer.capacity(), |slot| marked.contains(&slot), &mut chosen);
+    links.clear();
+    links.extend(chosen.iter().map(|c| if marked.contains(&c.slot()) { c.slot() | PROTECTED } else { c.slot() }));
+    true
+}

@@ -1,0 +1,97 @@
+//! The graph and its codes, kept up with the rows; absent while there are so few rows that reading all is faster.
+
+use std::sync::Arc;
+
+use crate::codes::{Calibration, CodesWriter, Encoded};
+use crate::error::Result;
+use crate::graph::batch::{Context, Group, link, step};
+use crate::graph::{GraphView, GraphWriter, level};
+use crate::options::Metric;
+use crate::rows::norm;
+use crate::token::Token;
+
+/// Live rows from which on there is a graph.
+pub(crate) const GRAPH_FROM: usize = 1024;
+
+/// The one handle that changes the index.
+pub(crate) struct Index {
+    graph: GraphWriter,
+    codes: CodesWriter,
+}
+
+impl Index {
+    /// An index without nodes, calibrated to `numbers`.
+    pub fn new(context: &Context, numbers: &[u32]) -> Index {
+        let (config, rows) = (context.config, context.rows);
+        let longest = if config.metric == Metric::Dot {
+            numbers.iter().fold(0.0, |longest: f64, &row| longest.max(norm(rows.vector(row))))
+        } else {
+            0.0
+        };
+        let calibration = Calibration::of(rows, numbers, longest, config.seed);
+        let codes = CodesWriter::new(calibration, numbers.len(), longest, context.kernels, config.metric);
+        Index { graph: GraphWriter::new(config.m), codes }
+    }
+
+    /// Allocates what linking rows `first .. first + more` needs.
+    pub fn reserve(&mut self, m: usize, seed: u64, first: usize, more: usize) -> Result<()> {
+        let levels: Vec<usize> = (first..first + more).map(|row| level(row as u32, m, seed)).collect();
+        self.graph.reserve(first, more, &levels)?;
+        self.codes.reserve(more)
+    }
+
+    /// Links `numbers`, which ascend, step by step.
+    pub fn extend(&mut self, context: &Context, mut numbers: &[u32], token: &Token) -> Result<()> {
+        while !numbers.is_empty() {
+            let (now, later) = numbers.split_at(step(self.graph.nodes() as usize).min(numbers.len()));
+            let mut group = Group::new(context, self.codes.codes(), now);
+            if let Some(newer) = self.recalibrated(context, now, numbers.len(), &group) {
+                self.codes = newer;
+                group = Group::new(context, self.codes.codes(), now);
+            }
+            link(context, &mut self.graph, &mut self.codes, group)?;
+            token.advance(now.len() as u64);
+            numbers = later;
+        }
+        Ok(())
+    }
+
+    /// The codes under a new calibration, where the rows of `batch` ask for one and the memory is there, with room for
+    /// the `more` rows that this write still links.
+    fn recalibrated(&mut self, context: &Context, batch: &[u32], more: usize, group: &Group) -> Option<CodesWriter> {
+        let view = self.view();
+        let heads = || (0..view.nodes()).filter_map(|node| view.rows_of(node, u32::MAX).next()).collect::<Vec<u32>>();
+        let all = || heads().into_iter().chain(batch.iter().copied()).collect();
+        let outgrown = self.codes.outgrown(context.rows, all, group.encoded(), context.config.seed);
+        let Some(mut newer) = outgrown else {
+            self.codes.confirm();
+            return None;
+        };
+        newer.reserve(view.nodes() as usize + more).ok()?;
+        let mut fresh: Vec<(u32, Option<Encoded>)> = Vec::new();
+        for some in heads().chunks(4096) {
+            fresh.clear();
+            fresh.extend(some.iter().map(|&row| (row, None)));
+            context.workers.for_each_chunk(
+                &mut fresh,
+                256,
+                || (),
+                |(), _, piece| {
+                    for (row, encoded) in piece {
+                        *encoded = Some(newer.codes().encode(context.rows, *row));
+                    }
+                },
+            );
+            for row in fresh.iter().filter_map(|(_, encoded)| encoded.as_ref()) {
+                newer.push(row).ok()?;
+            }
+        }
+        Some(newer)
+    }
+
+    /// What searches may read from now on.
+    pub fn view(&self) -> Arc<GraphView> {
+        let (graph, codes) = (self.graph.graph(), self.codes.codes().clone());
+        Arc::new(GraphView { graph, codes, slots: self.graph.slots() })
+    }
+}

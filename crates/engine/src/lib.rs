@@ -1,0 +1,75 @@
+//! The vector database: plain synchronous Rust behind the Node binding.
+//!
+//! ```text
+//! collection --> query --> exact, graph --> codes, rows --> kernel
+//!     |            |
+//!     |            view: a moment, held by searches
+//!     +--> writer --> index --> graph
+//!             +-----> storage: log, frames, manifest, segments, disk
+//! ```
+//! | file | question it answers |
+//! | --- | --- |
+//! | `collection` | who may write, and what do readers see? |
+//! | `writer`     | in which order does a write pass through the parts? |
+//! | `answer`     | what does reading give back? |
+//! | `query`      | how is this search answered? |
+//! | `view`       | what did this moment look like? |
+//! | `index`      | when is there a graph, and when are codes made anew? |
+//! | `graph`      | which rows lie near which? |
+//! | `codes`      | how far are two rows, in one byte a dimension? |
+//! | `exact`      | what is the truth? |
+//! | `rows`, `ids`| where is a row, and which row has this id? |
+//! | `storage`    | what was written? |
+//! | `arena`      | how does memory grow without moving? (unsafe) |
+
+mod answer;
+mod arena;
+mod codes;
+mod collection;
+mod error;
+mod exact;
+mod graph;
+mod ids;
+mod index;
+mod options;
+mod query;
+mod rows;
+mod storage;
+mod token;
+mod view;
+mod workers;
+mod writer;
+
+pub use answer::{BatchHits, Cursor, Explain, Found, Stats};
+pub use collection::Collection;
+pub use error::{Code, Error, Result};
+pub use exact::{ExactHits, exact_search};
+pub use options::{Metric, Options, SearchOptions};
+pub use query::Hits;
+pub use storage::frame::Draft;
+pub use token::Token;
+pub use writer::{Write, Written};
+
+/// The library on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// Version of this library.
+    pub version: &'static str,
+    /// Instruction set of the kernels.
+    pub isa: &'static str,
+    /// Threads that the system offers this process.
+    pub threads: usize,
+}
+
+/// The library on this machine.
+///
+/// # Errors
+/// `AUSPEX_ISA` asks for an instruction set that is unknown or that this machine lacks.
+pub fn info() -> Result<Info> {
+    Ok(Info { version: env!("CARGO_PKG_VERSION"), isa: kernels()?.isa.name(), threads: workers::available() })
+}
+
+/// The kernels for this machine, chosen once.
+fn kernels() -> Result<&'static auspex_kernel::Kernels> {
+    auspex_kernel::kernels().map_err(|error| Error::new(Code::Argument, error.to_string()))
+}

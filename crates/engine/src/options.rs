@@ -1,0 +1,278 @@
+//! What a user may ask for, and the private forms that cannot hold an invalid value. Defaults and limits stand here only.
+//!
+//! Numbers arrive as the doubles that JavaScript has, so that 1.5, NaN and 2^53 get the same message as 0.
+
+use std::fmt;
+
+use crate::error::{Code, Error, Result, shown};
+use crate::storage::manifest::Manifest;
+
+/// Most floats in a vector.
+pub const MAX_DIM: usize = 4096;
+/// Most hits a search returns, and the longest candidate list.
+pub const MAX_K: usize = 1_000_000;
+/// Longest id, in bytes of UTF-8.
+pub const MAX_ID_BYTES: usize = 1024;
+/// Most bytes that one write may hold: vectors, ids and metadata together.
+pub const MAX_WRITE_BYTES: usize = 1 << 30;
+/// Most rows of a collection: the top bit of a link is a mark of its own.
+pub const MAX_ROWS: usize = (1 << 31) - 1;
+
+const DEFAULT_K: usize = 10;
+const DEFAULT_M: usize = 16;
+const DEFAULT_EF_CONSTRUCTION: usize = 100;
+const DEFAULT_EF_SEARCH: usize = 64;
+const DEFAULT_SEED: u64 = 42;
+
+/// How far two vectors are apart; smaller is nearer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// One minus the cosine of the angle.
+    Cosine,
+    /// The Euclidean distance.
+    L2,
+    /// The inner product, negated.
+    Dot,
+}
+
+impl Metric {
+    /// The name that users write.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Metric::Cosine => "cosine",
+            Metric::L2 => "l2",
+            Metric::Dot => "dot",
+        }
+    }
+
+    pub(crate) fn parse(name: Option<&str>) -> Result<Metric> {
+        match name {
+            None | Some("cosine") => Ok(Metric::Cosine),
+            Some("l2") => Ok(Metric::L2),
+            Some("dot") => Ok(Metric::Dot),
+            Some(other) => Err(Error::new(
+                Code::Argument,
+                format!("metric is {}; it is one of \"cosine\", \"l2\", \"dot\"", shown(other)),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// When a write is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is on the disk: it survives a power loss.
+    Commit,
+    /// When the system has it: it survives the end of the process.
+    Relaxed,
+}
+
+impl Durability {
+    fn parse(name: Option<&str>) -> Result<Durability> {
+        match name {
+            None | Some("commit") => Ok(Durability::Commit),
+            Some("relaxed") => Ok(Durability::Relaxed),
+            Some(other) => {
+                Err(Error::new(Code::Argument, format!("durability is {other:?}; it is \"commit\" or \"relaxed\"")))
+            }
+        }
+    }
+}
+
+/// What a collection is opened with, as the user wrote it; `None` takes the stored value, and of a new collection the
+/// default.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The collection's folder; in memory without one.
+    pub path: Option<String>,
+    /// `create` (default) or `error`: what to do when there is no collection at the path.
+    pub if_missing: Option<String>,
+    /// `commit` (default) or `relaxed`.
+    pub durability: Option<String>,
+    /// Name of the model that the vectors come from, at most 1,024 bytes.
+    pub model: Option<String>,
+    /// Floats in a vector, 1 to 4,096. A new collection must have it.
+    pub dim: Option<f64>,
+    /// `cosine` (default), `l2` or `dot`.
+    pub metric: Option<String>,
+    /// Links of a node on upper layers, twice that on layer 0: 2 to 128, default 16.
+    pub m: Option<f64>,
+    /// Length of the candidate list while linking: 1 to 10,000, default 100.
+    pub ef_construction: Option<f64>,
+    /// Length of the candidate list while searching: 1 to 1,000,000, default 64.
+    pub ef_search: Option<f64>,
+    /// Seed of the nodes' levels and of every sample: 0 to 2^53 - 1, default 42.
+    pub seed: Option<f64>,
+    /// Threads for building and for batches: 0 (all, the default) to 1,024.
+    pub threads: Option<f64>,
+}
+
+/// Options that hold.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub durability: Durability,
+    pub model: Option<String>,
+    pub dim: usize,
+    pub metric: Metric,
+    pub m: usize,
+    pub ef_construction: usize,
+    pub ef_search: usize,
+    pub seed: u64,
+    pub threads: usize,
+}
+
+impl Options {
+    /// Whether a missing collection is to be made.
+    pub(crate) fn creates(&self) -> Result<bool> {
+        match self.if_missing.as_deref() {
+            None | Some("create") => Ok(true),
+            Some("error") => Ok(false),
+            Some(other) => {
+                Err(Error::new(Code::Argument, format!("ifMissing is {other:?}; it is \"create\" or \"error\"")))
+            }
+        }
+    }
+
+    /// What holds for the collection that `stored` tells of, or for a new one.
+    pub(crate) fn validate(&self, stored: Option<&Manifest>) -> Result<Config> {
+        let durability = Durability::parse(self.durability.as_deref())?;
+        let metric = self.metric.as_deref().map(|name| Metric::parse(Some(name))).transpose()?;
+        let dim = self.dim.map(|dim| whole("dim", dim, 1, MAX_DIM)).transpose()?;
+        let m = self.m.map(|m| whole("m", m, 2, 128)).transpose()?;
+        let seed = self.seed.map(|seed| whole("seed", seed, 0, (1 << 53) - 1)).transpose()?.map(|seed| seed as u64);
+        let ef_construction = self.ef_construction.map(|ef| whole("efConstruction", ef, 1, 10_000)).transpose()?;
+        let (ef_search, threads) = (
+            whole_or("efSearch", self.ef_search, 1, MAX_K, DEFAULT_EF_SEARCH)?,
+            whole_or("threads", self.threads, 0, 1024, 0)?,
+        );
+        if let Some(model) = self.model.as_ref().filter(|model| model.is_empty() || model.len() > MAX_ID_BYTES) {
+            let message = format!("model has {} bytes; it must have 1 to {MAX_ID_BYTES}", model.len());
+            return Err(Error::new(Code::Argument, message));
+        }
+        let Some(stored) = stored else {
+            let missing = || Error::new(Code::Argument, "dim is missing; a new collection needs it: { dim: 384 }");
+            return Ok(Config {
+                durability,
+                model: self.model.clone(),
+                dim: dim.ok_or_else(missing)?,
+                metric: metric.unwrap_or(Metric::Cosine),
+                m: m.unwrap_or(DEFAULT_M),
+                ef_construction: ef_construction.unwrap_or(DEFAULT_EF_CONSTRUCTION),
+                ef_search,
+                seed: seed.unwrap_or(DEFAULT_SEED),
+                threads,
+            });
+        };
+        same("dim", dim, stored.dim)?;
+        same("metric", metric, stored.metric)?;
+        same("m", m, stored.m)?;
+        same("seed", seed, stored.seed)?;
+        same("efConstruction", ef_construction, stored.ef_construction)?;
+        if let Some(model) = &self.model
+            && stored.model.as_ref() != Some(model)
+        {
+            let known = stored.model.as_deref().map_or("none".into(), |known| format!("{known:?}"));
+            let message = format!("model is {model:?}, and the collection's is {known}: their vectors do not compare");
+            return Err(Error::new(Code::ModelMismatch, message));
+        }
+        Ok(Config {
+            durability,
+            model: stored.model.clone(),
+            dim: stored.dim,
+            metric: stored.metric,
+            m: stored.m,
+            ef_construction: stored.ef_construction,
+            ef_search,
+            seed: stored.seed,
+            threads,
+        })
+    }
+}
+
+/// Refuses an option that the collection was made without.
+fn same<T: PartialEq + fmt::Display>(name: &str, given: Option<T>, stored: T) -> Result<()> {
+    match given {
+        Some(given) if given != stored => {
+            let message = format!("{name} is {given}, and the collection was made with {stored}; leave it out");
+            Err(Error::new(Code::Argument, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a search is asked, as the user wrote it; `None` takes the default.
+#[derive(Debug, Clone, Default)]
+pub struct SearchOptions {
+    /// Hits wanted: 1 to 1,000,000, default 10. Fewer come back when there are fewer rows.
+    pub k: Option<f64>,
+    /// Length of the candidate list: 1 to 1,000,000, default the collection's; raised to `k`.
+    pub ef_search: Option<f64>,
+    /// Read every row instead of walking the graph.
+    pub exact: bool,
+}
+
+/// A search that can be run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ask {
+    pub k: usize,
+    pub ef: usize,
+    pub exact: bool,
+}
+
+impl SearchOptions {
+    pub(crate) fn validate(&self, config: &Config) -> Result<Ask> {
+        let k = whole_or("k", self.k, 1, MAX_K, DEFAULT_K)?;
+        let ef = whole_or("efSearch", self.ef_search, 1, MAX_K, config.ef_search)?;
+        Ok(Ask { k, ef: ef.max(k), exact: self.exact })
+    }
+}
+
+/// `value` as a whole number of `low..=high`, or the error that says so.
+pub(crate) fn whole(name: &str, value: f64, low: usize, high: usize) -> Result<usize> {
+    if value.fract() == 0.0 && value >= low as f64 && value <= high as f64 {
+        return Ok(value as usize);
+    }
+    Err(Error::new(Code::Argument, format!("{name} is {value}; it must be a whole number from {low} to {high}")))
+}
+
+fn whole_or(name: &str, value: Option<f64>, low: usize, high: usize, default: usize) -> Result<usize> {
+    value.map_or(Ok(default), |value| whole(name, value, low, high))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_out_of_range_names_itself_its_value_and_its_limits() {
+        for bad in [0.0, -1.0, 1.5, f64::NAN, f64::INFINITY, 4097.0, 2147483648.0, 9007199254740992.0] {
+            let error = Options { dim: Some(bad), ..Options::default() }.validate(None).unwrap_err();
+            assert_eq!(error.code, Code::Argument);
+            assert_eq!(error.message, format!("dim is {bad}; it must be a whole number from 1 to 4096"));
+        }
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let config = Options { dim: Some(3.0), ..Options::default() }.validate(None).unwrap();
+        assert_eq!((config.metric, config.m, config.ef_construction), (Metric::Cosine, 16, 100));
+        assert_eq!((config.ef_search, config.seed, config.threads), (64, 42, 0));
+        let ask = SearchOptions::default().validate(&config).unwrap();
+        assert_eq!((ask.k, ask.ef, ask.exact), (10, 64, false));
+        let raised = SearchOptions { k: Some(100.0), ..SearchOptions::default() }.validate(&config).unwrap();
+        assert_eq!(raised.ef, 100);
+    }
+
+    #[test]
+    fn an_unknown_metric_lists_the_known_ones() {
+        let error = Metric::parse(Some("euclid")).unwrap_err();
+        assert_eq!(error.message, "metric is \"euclid\"; it is one of \"cosine\", \"l2\", \"dot\"");
+    }
+}

@@ -1,0 +1,268 @@
+//! From a query to hits: choose a plan, run it, re-score what it found with the rows' own floats.
+//!
+//! ```text
+//! plan   empty   no live row
+//!        exact   asked for; or no graph; or so few rows that a scan is as fast as a walk
+//!        graph   walk over codes -> the best candidates' rows -> exact distances -> k hits
+//! ```
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::TryLockError;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use auspex_kernel::Kernels;
+
+use crate::codes::QueryCode;
+use crate::error::{Code, Error, Result};
+use crate::exact::{self, Top};
+use crate::graph::GraphView;
+use crate::graph::search::{Counts, Walk, search};
+use crate::options::{Ask, Config, Metric};
+use crate::rows::check_vector;
+use crate::token::Token;
+use crate::view::View;
+
+/// A walk at `ef` costs about as much as a scan of this many times `ef` rows,
+const SCAN_ROWS_PER_EF: usize = 16;
+/// and of this part of `ef * ef` rows more: each candidate is moved into its place among the others.
+const SCAN_ROWS_PER_EF_SQUARED: usize = 32;
+/// Candidates re-scored beyond `k` at least: what codes put in the wrong order lies near the border. More are when
+/// the codes cannot tell them from the one there.
+const RESCORED_BEYOND: usize = 10;
+
+/// How a query is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plan {
+    Empty,
+    Exact,
+    Graph,
+}
+
+impl Plan {
+    pub fn name(self) -> &'static str {
+        match self {
+            Plan::Empty => "empty",
+            Plan::Exact => "exact",
+            Plan::Graph => "graph",
+        }
+    }
+}
+
+/// The plan for a query, and the graph where it walks one.
+fn plan<'a>(view: &'a View, ask: &Ask) -> (Plan, Option<&'a GraphView>) {
+    let walk = ask.ef.saturating_mul(SCAN_ROWS_PER_EF + ask.ef / SCAN_ROWS_PER_EF_SQUARED);
+    match &view.graph {
+        _ if view.live() == 0 => (Plan::Empty, None),
+        Some(graph) if !ask.exact && view.live() > walk => (Plan::Graph, Some(graph)),
+        _ => (Plan::Exact, None),
+    }
+}
+
+/// The memory of a search, used again and again.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    query: Vec<f32>,
+    code: QueryCode,
+    walk: Walk,
+    rows: Vec<u32>,
+    top: Top,
+}
+
+/// Scratch memory that no search is using.
+#[derive(Default)]
+pub(crate) struct Scratches {
+    free: Mutex<Vec<Scratch>>,
+    longest_wait: AtomicU64,
+}
+
+impl Scratches {
+    /// Runs `body` with scratch memory; waits at most for another thread to take or return its own.
+    pub fn with<T>(&self, body: impl FnOnce(&mut Scratch) -> T) -> T {
+        let mut scratch = self.lock(|free| free.pop()).unwrap_or_default();
+        let result = body(&mut scratch);
+        self.lock(|free| free.push(scratch));
+        result
+    }
+
+    fn lock<T>(&self, body: impl FnOnce(&mut Vec<Scratch>) -> T) -> T {
+        let mut free = match self.free.try_lock() {
+            Ok(free) => free,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                let start = Instant::now();
+                let free = self.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                self.longest_wait.fetch_max(start.elapsed().as_nanos() as u64, Relaxed);
+                free
+            }
+        };
+        body(&mut free)
+    }
+
+    /// The longest that a search has waited for this library, in nanoseconds.
+    pub fn longest_wait(&self) -> u64 {
+        self.longest_wait.load(Relaxed)
+    }
+}
+
+/// Rows found, nearest first, with the view that they were found in.
+pub struct Hits {
+    pub(crate) view: Option<Arc<View>>,
+    pub(crate) rows: Vec<u32>,
+    /// Their distances: true l2, one minus the cosine, or the negated product.
+    pub distances: Vec<f32>,
+}
+
+impl Hits {
+    /// No hits yet; a search fills them, and filling them again reuses their memory.
+    #[must_use]
+    pub fn new() -> Hits {
+        Hits { view: None, rows: Vec::new(), distances: Vec::new() }
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The id of hit `i`.
+    #[must_use]
+    pub fn id(&self, i: usize) -> &str {
+        self.view.as_ref().map_or("", |view| view.rows.id(self.rows[i]))
+    }
+
+    /// The JSON object that hit `i` was given.
+    #[must_use]
+    pub fn metadata(&self, i: usize) -> &str {
+        self.view.as_ref().map_or("{}", |view| view.rows.metadata(self.rows[i]))
+    }
+
+    /// The vector of hit `i`, as it was given.
+    #[must_use]
+    pub fn vector(&self, i: usize) -> &[f32] {
+        self.view.as_ref().map_or(&[], |view| view.rows.vector(self.rows[i]))
+    }
+}
+
+impl Default for Hits {
+    fn default() -> Hits {
+        Hits::new()
+    }
+}
+
+/// Refuses a query that the collection cannot answer.
+pub(crate) fn check(config: &Config, query: &[f32], what: impl Fn() -> String) -> Result<()> {
+    if query.len() != config.dim {
+        let hint = if query.is_empty() { " (a length of 0 may mean that its buffer was transferred)" } else { "" };
+        let message = format!("{} has {} floats{hint}; the collection has dim {}", what(), query.len(), config.dim);
+        return Err(Error::new(Code::Dimension, message));
+    }
+    check_vector(query, config.metric, what)
+}
+
+/// What a search needs besides the query.
+pub(crate) struct Search<'a> {
+    pub view: &'a View,
+    pub config: &'a Config,
+    pub kernels: &'static Kernels,
+    pub ask: Ask,
+    /// A row that is never a hit.
+    pub excluded: Option<u32>,
+}
+
+impl Search<'_> {
+    /// Appends to `rows` and `distances` the hits of a query that passed [`check`].
+    pub fn run(
+        &self,
+        query: &[f32],
+        scratch: &mut Scratch,
+        rows: &mut Vec<u32>,
+        distances: &mut Vec<f32>,
+        token: &Token,
+    ) -> Result<(Plan, Counts)> {
+        token.check()?;
+        let (view, metric) = (self.view, self.config.metric);
+        let (mut plan, graph) = plan(view, &self.ask);
+        let wanted = self.ask.k.min(view.live() - usize::from(self.excluded.is_some_and(|row| view.is_live(row))));
+        let tie = |a: u32, b: u32| view.rows.id(a).cmp(view.rows.id(b));
+        let Scratch { query: prepared, code, walk, rows: found, top } = scratch;
+        walk.counts = Counts::default();
+        top.reset(metric, wanted.max(1));
+        if wanted == 0 {
+            return Ok((plan, walk.counts));
+        }
+        exact::normalise(metric, query, prepared);
+        if let Some(graph) = graph {
+            self.walk(graph, prepared, code, walk, found);
+            if found.len() >= wanted {
+                walk.counts.rescored = found.len() as u64;
+                self.rescore(prepared, found, top, tie);
+            } else {
+                plan = Plan::Exact;
+            }
+        }
+        if plan == Plan::Exact {
+            let tops = std::slice::from_mut(top);
+            exact::scan(view, self.kernels, metric, &[prepared], self.excluded, tops, token)?;
+            walk.counts.distances += u64::from(view.count);
+        }
+        for &(distance, row) in top.finish(tie) {
+            rows.push(row);
+            distances.push(distance);
+        }
+        Ok((plan, walk.counts))
+    }
+
+    /// The rows of the nearest nodes, as many as are to be re-scored.
+    fn walk(&self, graph: &GraphView, query: &[f32], code: &mut QueryCode, walk: &mut Walk, found: &mut Vec<u32>) {
+        let view = self.view;
+        graph.codes.prepare(query, code);
+        let live = |node: u32| graph.is_live(node, view.count, &view.tombstones);
+        let accept: Option<&dyn Fn(u32) -> bool> = if view.tombstones.is_empty() { None } else { Some(&live) };
+        // The excluded row is found first, and takes no hit's place.
+        let ef = self.ask.ef + usize::from(self.excluded.is_some());
+        search(graph, &graph.codes.query_scorer(code), ef, accept, walk);
+        found.clear();
+        let mut border = f32::INFINITY;
+        for candidate in walk.pool.sorted() {
+            if found.len() >= self.ask.k + RESCORED_BEYOND && candidate.distance() > border {
+                return;
+            }
+            // Of equal rows, only as many as could be hits.
+            let rows = graph.rows_of(candidate.slot(), view.count);
+            found.extend(
+                rows.filter(|&row| Some(row) != self.excluded && !view.tombstones.contains(row)).take(self.ask.k),
+            );
+            if found.len() >= self.ask.k {
+                border = border.min(code.reach(candidate.distance()));
+            }
+        }
+    }
+
+    fn rescore(&self, query: &[f32], found: &[u32], top: &mut Top, tie: impl Fn(u32, u32) -> Ordering + Copy) {
+        let rows = &self.view.rows;
+        for &row in found {
+            auspex_kernel::prefetch(rows.vector(row));
+        }
+        for four in found.chunks(4) {
+            let at = |j: usize| rows.vector(four[j.min(four.len() - 1)]);
+            let vectors = [at(0), at(1), at(2), at(3)];
+            let raw = match self.config.metric {
+                Metric::L2 => self.kernels.l2_squared_f32_x4(query, vectors),
+                _ => self.kernels.dot_f32_x4(query, vectors),
+            };
+            for (&row, &raw) in four.iter().zip(&raw) {
+                top.push(exact::key(self.config.metric, raw, rows.inverse_norm(row)), row, tie);
+            }
+        }
+    }
+}

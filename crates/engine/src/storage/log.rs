@@ -1,0 +1,253 @@
+//! The log: segments in order, frames appended to the last one.
+//!
+//! ```text
+//! append   room? else allocate a segment, seal the last one, name both in MANIFEST   (all before the first byte)
+//!          write the frame
+//! commit   one sync for all frames since the last
+//! open     MANIFEST -> each segment's frames, in sequence, checked
+//! ```
+//! Reading stops at the first bad frame. If that frame was once known to be durable (MANIFEST says so, or its segment is
+//! sealed behind it, or a later frame was written in that knowledge), the file is damaged. Else it is a write that never
+//! finished: the segment is sealed before it.
+
+use std::sync::Arc;
+
+use crate::error::{Code, Error, Result};
+use crate::options::{Config, Durability};
+use crate::storage::disk::Disk;
+use crate::storage::frame::{self, HEADER, Header, Unnumbered};
+use crate::storage::manifest::{MANIFEST, MANIFEST_NEW, Manifest, Named, Stored};
+use crate::storage::segment::{ALIGN, Segment};
+
+const FIRST_SEGMENT: usize = 64 * 1024;
+const LARGEST_SEGMENT: usize = 256 * 1024 * 1024;
+
+/// A frame's place: the index of its segment, and the byte where it starts there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub segment: u32,
+    pub offset: u32,
+}
+
+/// The log's writer.
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    manifest: Manifest,
+    segments: Arc<Vec<Arc<Segment>>>,
+    durability: Durability,
+    /// Frames appended, and of those the ones known durable.
+    sequence: u64,
+    durable: u64,
+    /// Why nothing more is written.
+    poison: Option<Error>,
+}
+
+impl Log {
+    /// A new log in an empty folder.
+    pub fn create(disk: Arc<dyn Disk>, config: &Config, salt: u64) -> Result<Log> {
+        let manifest = Manifest::new(config, salt);
+        manifest.store(&*disk)?;
+        let durability = config.durability;
+        Ok(Log { disk, manifest, segments: Arc::default(), durability, sequence: 0, durable: 0, poison: None })
+    }
+
+    /// The log that `manifest` names, and its frames, each checked against its checksums.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        manifest: Manifest,
+        durability: Durability,
+    ) -> Result<(Log, Vec<(Header, Place)>)> {
+        let mut segments = Vec::with_capacity(manifest.segments.len());
+        let mut frames: Vec<(Header, Place)> = Vec::new();
+        for (i, named) in manifest.segments.iter().enumerate() {
+            let segment = disk.open(&manifest.segment(i), named.len)?;
+            let last = i + 1 == manifest.segments.len();
+            if named.sealed.is_none() && !last {
+                return Err(Error::corrupt(MANIFEST, 0, "a segment that is not the last is not sealed"));
+            }
+            let end = read(&segment, i, &manifest, named.sealed, &mut frames)?;
+            segment.settle(end);
+            segments.push(segment);
+        }
+        let sequence = frames.len() as u64;
+        if manifest.durable > sequence {
+            let what = format!("{} writes were durable and {sequence} are there", manifest.durable);
+            let end = segments.last().map_or(0, |segment| segment.end());
+            return Err(Error::corrupt(segments.last().map_or(MANIFEST, |segment| segment.name()), end, &what));
+        }
+        let durable = manifest.durable;
+        let mut log = Log { disk, manifest, segments: Arc::new(segments), durability, sequence, durable, poison: None };
+        // Behind an unfinished write there may be anything. Only after a clean close is the last segment gone on with.
+        if log.durable < sequence || sequence == 0 && !log.segments.is_empty() {
+            log.seal();
+        }
+        log.sweep();
+        Ok((log, frames))
+    }
+
+    /// Ends the last segment in memory; MANIFEST hears of it with the next one.
+    fn seal(&mut self) {
+        if let (Some(named), Some(segment)) = (self.manifest.segments.last_mut(), self.segments.last()) {
+            named.sealed = Some(segment.end());
+        }
+    }
+
+    /// Removes what no manifest names: left by a writer that ended between two steps.
+    fn sweep(&self) {
+        let named: Vec<String> = (0..self.manifest.segments.len()).map(|i| self.manifest.segment(i)).collect();
+        for name in self.disk.list().unwrap_or_default() {
+            if name == MANIFEST_NEW || name.starts_with("log-") && !named.contains(&name) {
+                // What cannot be removed takes room and nothing else.
+                let _ = self.disk.remove(&name);
+            }
+        }
+    }
+
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
+    }
+
+    /// The segments there are; a handle stays valid while the log grows, and sees what is appended to them.
+    pub fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
+        Arc::clone(&self.segments)
+    }
+
+    /// Numbers a frame and appends it; [`Log::commit`] makes it durable. When this fails, the log's content is as it
+    /// was; after a failure that leaves the disk in doubt, the log takes no more.
+    pub fn append(&mut self, frame: Unnumbered, first_row: u32) -> Result<(Header, Place)> {
+        self.healthy()?;
+        let len = frame.buffer.bytes().len();
+        let sealed = self.manifest.segments.last().is_none_or(|named| named.sealed.is_some());
+        if sealed || self.segments.last().is_none_or(|last| last.len() - last.end() < len) {
+            self.allocate(len)?;
+        }
+        let segment = self.segments.len() - 1;
+        let last = Arc::clone(&self.segments[segment]);
+        let place = Place { segment: segment as u32, offset: last.end() as u32 };
+        let (header, buffer) = frame.number(self.sequence + 1, first_row, self.durable, self.manifest.salt);
+        if let Err(error) = self.disk.append(&last, buffer.bytes()) {
+            return Err(self.poisoned(&error));
+        }
+        self.sequence += 1;
+        last.publish();
+        Ok((header, place))
+    }
+
+    /// Makes what was appended as durable as the log is opened to be: one sync for any number of frames.
+    pub fn commit(&mut self) -> Result<()> {
+        match self.durability {
+            Durability::Commit => self.sync(),
+            Durability::Relaxed => self.healthy(),
+        }
+    }
+
+    fn healthy(&self) -> Result<()> {
+        self.poison.clone().map_or(Ok(()), Err)
+    }
+
+    fn poisoned(&mut self, error: &Error) -> Error {
+        let message = format!("{}; nothing more is written until the collection is opened again", error.message);
+        self.poison.insert(Error::new(Code::Io, message)).clone()
+    }
+
+    /// Adds a segment with room for `len` bytes. Until it is named nothing has changed.
+    fn allocate(&mut self, len: usize) -> Result<()> {
+        self.sync()?;
+        let before = self.segments.last().map_or(FIRST_SEGMENT / 2, |last| last.len());
+        let room = len.max((before * 2).min(LARGEST_SEGMENT));
+        let mut next = self.manifest.clone();
+        if let (Some(named), Some(segment)) = (next.segments.last_mut(), self.segments.last()) {
+            named.sealed = Some(segment.end());
+        }
+        next.durable = self.durable;
+        let name = next.segment(next.segments.len());
+        next.segments.push(Named { len: room, sealed: None });
+        let segment = self.disk.create(&name, room)?;
+        let stored = self.disk.sync_names().map_err(Stored::Kept).and_then(|()| next.store(&*self.disk));
+        match stored {
+            Ok(()) => {}
+            Err(Stored::Kept(error)) => {
+                // Nobody knows of the file; if it cannot be removed, the next writer sweeps it.
+                let _ = self.disk.remove(&name);
+                return Err(error);
+            }
+            Err(Stored::Unknown(error)) => return Err(self.poisoned(&error)),
+        }
+        self.manifest = next;
+        Arc::make_mut(&mut self.segments).push(segment);
+        Ok(())
+    }
+
+    /// Makes every frame durable.
+    pub fn sync(&mut self) -> Result<()> {
+        self.healthy()?;
+        if self.durable < self.sequence {
+            if let Some(last) = self.segments.last().map(Arc::clone)
+                && let Err(error) = self.disk.sync(&last)
+            {
+                return Err(self.poisoned(&error));
+            }
+            self.durable = self.sequence;
+        }
+        Ok(())
+    }
+
+    /// Makes every frame durable, and MANIFEST say so: the next writer goes on in the same segment.
+    pub fn close(&mut self) -> Result<()> {
+        self.sync()?;
+        let sealed = self.manifest.segments.last().is_some_and(|named| named.sealed.is_some());
+        if self.manifest.durable < self.durable || sealed {
+            self.manifest.durable = self.durable;
+            self.manifest.store(&*self.disk)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the frames of segment `index` into `frames`; returns where the last one ends.
+fn read(
+    segment: &Segment,
+    index: usize,
+    manifest: &Manifest,
+    sealed: Option<usize>,
+    frames: &mut Vec<(Header, Place)>,
+) -> Result<usize> {
+    let there = segment.written();
+    if sealed.is_some_and(|sealed| sealed > there) {
+        return Err(Error::corrupt(segment.name(), there, "its last frames are missing"));
+    }
+    let all = segment.bytes(0, sealed.unwrap_or(there));
+    let mut offset = 0;
+    while offset < all.len() {
+        let next = frames.len() as u64 + 1;
+        let rest = &all[offset..];
+        let found = Header::read(rest, manifest.salt).map_err(|what| (0, what)).and_then(|header| {
+            if header.frame_len() > rest.len() {
+                return Err((0, "a frame that is cut short"));
+            }
+            if header.sequence != next {
+                return Err((0, "a frame out of sequence"));
+            }
+            let bytes = &rest[..header.frame_len()];
+            frame::verify(&header, bytes).map(|()| header).map_err(|at| (at, "a checksum does not match"))
+        });
+        match found {
+            Ok(header) => {
+                frames.push((header, Place { segment: index as u32, offset: offset as u32 }));
+                offset += header.frame_len();
+            }
+            Err((at, what)) if sealed.is_some() || manifest.durable >= next || promised(rest, manifest.salt, next) => {
+                return Err(Error::corrupt(segment.name(), offset + at, what));
+            }
+            Err(_) => break,
+        }
+    }
+    Ok(offset)
+}
+
+/// Whether a frame behind the bad one was written in the knowledge that frame `sequence` is durable.
+fn promised(rest: &[u8], salt: u64, sequence: u64) -> bool {
+    let headers = rest.chunks_exact(ALIGN).skip(1);
+    debug_assert_eq!(HEADER, ALIGN);
+    headers.filter_map(|bytes| Header::read(bytes, salt).ok()).any(|header| header.synced >= sequence)
+}

@@ -1,0 +1,159 @@
+//! MANIFEST: what a collection is, and which segments it has. Tiny, checksummed, replaced by a rename.
+//!
+//! ```text
+//! auspex 1 0123456789abcdef\n        format, and xxh3 of the rest in hexadecimal
+//! {"dim":384,"metric":"cosine",...}  JSON
+//! ```
+
+use serde_json::{Map, Value, json};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{Code, Error, Result};
+use crate::options::{Config, Metric};
+use crate::storage::disk::Disk;
+
+/// The file.
+pub(crate) const MANIFEST: &str = "MANIFEST";
+/// What is renamed to it.
+pub(crate) const MANIFEST_NEW: &str = "MANIFEST.tmp";
+const FORMAT: u64 = 1;
+const LONGEST: usize = 16 << 20;
+
+/// A segment, as the manifest knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// Bytes of the file.
+    pub len: usize,
+    /// Where its last frame ends, once no more are added.
+    pub sealed: Option<usize>,
+}
+
+/// The manifest's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    pub dim: usize,
+    pub metric: Metric,
+    pub m: usize,
+    pub ef_construction: usize,
+    pub seed: u64,
+    pub model: Option<String>,
+    /// Told apart from every other collection's frames by this.
+    pub salt: u64,
+    pub generation: u32,
+    pub segments: Vec<Named>,
+    /// Frames up to this sequence are known durable.
+    pub durable: u64,
+}
+
+impl Manifest {
+    pub fn new(config: &Config, salt: u64) -> Manifest {
+        Manifest {
+            dim: config.dim,
+            metric: config.metric,
+            m: config.m,
+            ef_construction: config.ef_construction,
+            seed: config.seed,
+            model: config.model.clone(),
+            salt,
+            generation: 1,
+            segments: Vec::new(),
+            durable: 0,
+        }
+    }
+
+    /// The name of segment `i`.
+    pub fn segment(&self, i: usize) -> String {
+        format!("log-{}-{:04}", self.generation, i + 1)
+    }
+
+    /// Reads the manifest; `None` where there is none.
+    pub fn load(disk: &dyn Disk) -> Result<Option<Manifest>> {
+        let Some(bytes) = disk.get(MANIFEST, LONGEST)? else { return Ok(None) };
+        let bad = |what: &str| Error::corrupt(MANIFEST, 0, what);
+        let text = std::str::from_utf8(&bytes).map_err(|_| bad("it is not text"))?;
+        let (head, body) = text.split_once('\n').ok_or_else(|| bad("it has no first line"))?;
+        let mut words = head.split(' ');
+        let (name, format, sum) = (words.next(), words.next(), words.next());
+        let format: u64 = match (name, format.and_then(|word| word.parse().ok())) {
+            (Some("auspex"), Some(format)) => format,
+            _ => return Err(bad("its first line is not auspex's")),
+        };
+        if format > FORMAT {
+            let message = format!("the collection has format {format}, and this version knows formats to {FORMAT}");
+            return Err(Error::new(Code::Version, message));
+        }
+        if sum != Some(format!("{:016x}", xxh3_64(body.as_bytes())).as_str()) {
+            return Err(bad("its checksum does not match"));
+        }
+        let value: Value = serde_json::from_str(body).map_err(|error| bad(&error.to_string()))?;
+        Manifest::parse(&value).ok_or_else(|| bad("a value is missing or out of its range")).map(Some)
+    }
+
+    fn parse(value: &Value) -> Option<Manifest> {
+        let number = |name: &str| value.get(name)?.as_u64();
+        let size = |name: &str| usize::try_from(number(name)?).ok();
+        let segments = value.get("segments")?.as_array()?.iter().map(|segment| {
+            let pair = segment.as_array()?;
+            let len = usize::try_from(pair.first()?.as_u64()?).ok()?;
+            let sealed = match pair.get(1)? {
+                Value::Null => None,
+                other => Some(usize::try_from(other.as_u64()?).ok().filter(|&sealed| sealed <= len)?),
+            };
+            Some(Named { len, sealed })
+        });
+        Some(Manifest {
+            dim: size("dim")?,
+            metric: Metric::parse(Some(value.get("metric")?.as_str()?)).ok()?,
+            m: size("m")?,
+            ef_construction: size("efConstruction")?,
+            seed: number("seed")?,
+            model: value.get("model").and_then(Value::as_str).map(str::to_owned),
+            salt: number("salt")?,
+            generation: u32::try_from(number("generation")?).ok()?,
+            segments: segments.collect::<Option<Vec<Named>>>()?,
+            durable: number("durable")?,
+        })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut body = Map::new();
+        let segments: Vec<Value> = self.segments.iter().map(|named| json!([named.len, named.sealed])).collect();
+        for (name, value) in [
+            ("dim", json!(self.dim)),
+            ("metric", json!(self.metric.name())),
+            ("m", json!(self.m)),
+            ("efConstruction", json!(self.ef_construction)),
+            ("seed", json!(self.seed)),
+            ("model", json!(self.model)),
+            ("salt", json!(self.salt)),
+            ("generation", json!(self.generation)),
+            ("segments", json!(segments)),
+            ("durable", json!(self.durable)),
+        ] {
+            body.insert(name.into(), value);
+        }
+        let body = format!("{}\n", Value::Object(body));
+        format!("auspex {FORMAT} {:016x}\n{body}", xxh3_64(body.as_bytes())).into_bytes()
+    }
+
+    /// Replaces the manifest, durably. Told apart: the old one is still in force ([`Stored::Kept`]), or nobody knows.
+    pub fn store(&self, disk: &dyn Disk) -> std::result::Result<(), Stored> {
+        disk.put(MANIFEST_NEW, &self.bytes()).map_err(Stored::Kept)?;
+        disk.rename(MANIFEST_NEW, MANIFEST).and_then(|()| disk.sync_names()).map_err(Stored::Unknown)
+    }
+}
+
+/// Which manifest is in force after one could not be stored.
+#[derive(Debug)]
+pub(crate) enum Stored {
+    Kept(Error),
+    Unknown(Error),
+}
+
+impl From<Stored> for Error {
+    fn from(stored: Stored) -> Error {
+        match stored {
+            Stored::Kept(error) | Stored::Unknown(error) => error,
+        }
+    }
+}

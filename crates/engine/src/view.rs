@@ -1,0 +1,42 @@
+//! What one moment of a collection looks like. Searches hold a view; nothing that they see through it changes.
+
+use std::sync::Arc;
+
+use crate::graph::GraphView;
+use crate::ids::{Ids, hash};
+use crate::rows::{Rows, Tombstones};
+
+/// A moment: rows below a count, less the dead ones.
+pub(crate) struct View {
+    pub rows: Rows,
+    /// Rows from here on are newer than the view.
+    pub count: u32,
+    pub tombstones: Arc<Tombstones>,
+    pub ids: Arc<Ids>,
+    pub graph: Option<Arc<GraphView>>,
+    /// Writes that led here.
+    pub sequence: u64,
+}
+
+impl View {
+    /// Rows that are alive.
+    pub fn live(&self) -> usize {
+        self.count as usize - self.tombstones.len()
+    }
+
+    pub fn is_live(&self, row: u32) -> bool {
+        row < self.count && !self.tombstones.contains(row)
+    }
+
+    /// The live row with this id.
+    pub fn find(&self, id: &str) -> Option<u32> {
+        self.ids
+            .candidates(hash(id))
+            .find_map(|(_, newest)| {
+                let row = std::iter::successors(Some(newest), |&row| self.rows.superseded(row))
+                    .find(|&row| row < self.count)?;
+                (self.rows.id(row) == id).then_some(row)
+            })
+            .filter(|&row| self.is_live(row))
+    }
+}

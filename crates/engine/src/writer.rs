@@ -1,0 +1,258 @@
+//! The writer: takes a write through every part, one at a time, in an order in which nothing fails half done.
+//!
+//! ```text
+//! admit (vectors, ids) -> reserve (memory) -> log -> rows, ids, tombstones -> index -> view
+//!  may refuse             may refuse          may    cannot fail
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use auspex_kernel::Kernels;
+
+use crate::error::{Code, Error, Result};
+use crate::graph::batch::Context;
+use crate::ids::{Ids, hash};
+use crate::index::{GRAPH_FROM, Index};
+use crate::options::Config;
+use crate::rows::{RowsWriter, Tombstones, check_vector};
+use crate::storage::frame::{self, Directory, Draft, Header, Kind, Unnumbered};
+use crate::storage::log::{Log, Place};
+use crate::token::Token;
+use crate::view::View;
+use crate::workers::Workers;
+
+/// A write, ready to be committed.
+pub enum Write {
+    /// Adds rows; refused when an id is taken, or given twice.
+    Insert(Draft),
+    /// Adds rows, and replaces those that have their ids. Of an id given twice the last row stays.
+    Upsert(Draft),
+    /// Removes the rows with these ids; unknown ones are passed over.
+    Delete(Vec<String>),
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Ids that were not there before.
+    pub inserted: u32,
+    /// Ids whose row was replaced.
+    pub updated: u32,
+    /// Ids that are gone.
+    pub deleted: u32,
+}
+
+/// What only the writer touches.
+pub(crate) struct Writer {
+    pub log: Log,
+    rows: RowsWriter,
+    ids: Arc<Ids>,
+    /// Words of `ids` in use.
+    words: usize,
+    tombstones: Arc<Tombstones>,
+    index: Option<Index>,
+    sequence: u64,
+    /// Set while the parts may disagree; a panic in between leaves it so.
+    pub torn: bool,
+}
+
+impl View {
+    /// Checks the draft's vectors, and counts which of its ids are new and which known; in an insert none may be
+    /// known or stand twice.
+    fn admit(&self, draft: &Draft, config: &Config, insert: bool) -> Result<Written> {
+        if draft.frame.dim() != config.dim {
+            let message = format!("the rows have dim {}; the collection has dim {}", draft.frame.dim(), config.dim);
+            return Err(Error::new(Code::Dimension, message));
+        }
+        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(draft.ids.len());
+        let mut written = Written::default();
+        for (i, id) in draft.ids.iter().enumerate() {
+            check_vector(draft.frame.vector(i), config.metric, || format!("vectors[{i}]"))?;
+            if let Some(first) = seen.insert(id, i) {
+                if insert {
+                    let message = format!("ids[{i}] is {id:?}, as is ids[{first}]; upsert() keeps the last");
+                    return Err(Error::new(Code::Exists, message));
+                }
+                continue;
+            }
+            if self.find(id).is_none() {
+                written.inserted += 1;
+            } else if insert {
+                let message = format!("ids[{i}] is {id:?}, which is taken; upsert() replaces rows");
+                return Err(Error::new(Code::Exists, message));
+            } else {
+                written.updated += 1;
+            }
+        }
+        Ok(written)
+    }
+}
+
+impl Writer {
+    /// The writer of a log, with the parts that its frames make.
+    pub fn open(config: &Config, kernels: &'static Kernels, log: Log, frames: Vec<(Header, Place)>) -> Result<Writer> {
+        let rows = RowsWriter::new(config);
+        let ids = Arc::new(Ids::with_room(0)?);
+        let (tombstones, index) = (Arc::default(), None);
+        let mut writer = Writer { log, rows, ids, words: 0, tombstones, index, sequence: 0, torn: false };
+        let workers = Workers::build(config.threads)?;
+        for (header, place) in frames {
+            if header.kind == Kind::Put {
+                writer.reserve(config, header.rows as usize)?;
+            }
+            writer.apply(config, kernels, workers, &header, place, &Token::default())?;
+        }
+        Ok(writer)
+    }
+
+    /// One write, up to and with the index; not yet durable, not yet seen.
+    pub fn carry_out(
+        &mut self,
+        config: &Config,
+        kernels: &'static Kernels,
+        write: Write,
+        token: &Token,
+    ) -> Result<Written> {
+        token.check()?;
+        let view = self.view();
+        let (written, frame) = match write {
+            Write::Insert(draft) => (view.admit(&draft, config, true)?, draft.frame),
+            Write::Upsert(draft) => (view.admit(&draft, config, false)?, draft.frame),
+            Write::Delete(ids) => {
+                let mut rows: Vec<u32> = ids.iter().filter_map(|id| view.find(id)).collect();
+                rows.sort_unstable();
+                rows.dedup();
+                let written = Written { deleted: rows.len() as u32, ..Written::default() };
+                (written, Unnumbered::delete(&rows)?)
+            }
+        };
+        drop(view);
+        if frame.rows() == 0 {
+            return Ok(written);
+        }
+        if frame.kind() == Kind::Put {
+            self.reserve(config, frame.rows())?;
+        }
+        let workers = Workers::build(config.threads)?;
+        token.begin(frame.rows() as u64);
+        token.check()?;
+        let (header, place) = self.log.append(frame, self.rows.len() as u32)?;
+        self.torn = true;
+        self.apply(config, kernels, workers, &header, place, token)?;
+        self.torn = false;
+        token.finish();
+        Ok(written)
+    }
+
+    /// Allocates what a put of `more` rows needs, so that applying it cannot fail for want of memory.
+    fn reserve(&mut self, config: &Config, more: usize) -> Result<()> {
+        self.rows.reserve(more)?;
+        if !self.ids.has_room(self.words + more) {
+            let dead: &Tombstones = &self.tombstones;
+            let live = || self.ids.entries().filter(|&(_, row)| !dead.contains(row));
+            let words = live().count();
+            let larger = Ids::with_room((words + more).max(self.words))?;
+            live().for_each(|(hash, row)| larger.insert(hash, row));
+            self.words = words;
+            self.ids = Arc::new(larger);
+        }
+        let first = self.rows.len();
+        self.index.as_mut().map_or(Ok(()), |index| index.reserve(config.m, config.seed, first, more))
+    }
+
+    /// Takes a frame of the log into rows, ids, tombstones and index.
+    fn apply(
+        &mut self,
+        config: &Config,
+        kernels: &'static Kernels,
+        workers: Workers,
+        header: &Header,
+        place: Place,
+        token: &Token,
+    ) -> Result<()> {
+        let segments = self.log.segments();
+        let segment = Arc::clone(&segments[place.segment as usize]);
+        let bytes = segment.bytes(place.offset as usize, header.frame_len());
+        self.sequence = header.sequence;
+        let tombstones = Arc::make_mut(&mut self.tombstones);
+        if header.kind == Kind::Delete {
+            for row in frame::deleted_rows(header, bytes) {
+                if row as usize >= self.rows.len() {
+                    return Err(Error::new(Code::Corrupt, format!("a delete of row {row}, which is not there")));
+                }
+                tombstones.insert(row);
+            }
+            return Ok(());
+        }
+        if header.first_row as usize != self.rows.len() || header.dim as usize != config.dim {
+            return Err(Error::new(
+                Code::Corrupt,
+                format!("rows from {} do not go on from the log's", header.first_row),
+            ));
+        }
+        self.rows.append(segments, header, place)?;
+        let directory = Directory::of(header);
+        for i in 0..header.rows {
+            let row = header.first_row + i;
+            let Some(id) = directory.id(bytes, i as usize) else {
+                return Err(Error::new(Code::Corrupt, format!("row {row} has no id in its frame")));
+            };
+            let hash = hash(id);
+            let known = self.ids.candidates(hash).find(|&(_, known)| self.rows.rows().id(known) == id);
+            self.rows.supersede(known.map(|(_, old)| old))?;
+            match known {
+                Some((slot, old)) => {
+                    tombstones.insert(old);
+                    self.ids.replace(slot, hash, row);
+                }
+                None => {
+                    self.ids.insert(hash, row);
+                    self.words += 1;
+                }
+            }
+        }
+        self.link(config, kernels, workers, header.first_row, token)
+    }
+
+    /// Brings the index up to the rows.
+    fn link(
+        &mut self,
+        config: &Config,
+        kernels: &'static Kernels,
+        workers: Workers,
+        first: u32,
+        token: &Token,
+    ) -> Result<()> {
+        let tombstones = Arc::clone(&self.tombstones);
+        let count = self.rows.len() as u32;
+        let live = |row: &u32| !tombstones.contains(*row);
+        let context = Context { config, rows: self.rows.rows(), kernels, workers };
+        if let Some(index) = &mut self.index {
+            let numbers: Vec<u32> = (first..count).filter(live).collect();
+            return index.extend(&context, &numbers, token);
+        }
+        if count as usize - tombstones.len() < GRAPH_FROM {
+            return Ok(());
+        }
+        let numbers: Vec<u32> = (0..count).filter(live).collect();
+        let mut index = Index::new(&context, &numbers);
+        // Without the memory for a graph there is none: the scan answers, and the next write tries again.
+        if index.reserve(config.m, config.seed, 0, count as usize).is_ok() {
+            index.extend(&context, &numbers, token)?;
+            self.index = Some(index);
+        }
+        Ok(())
+    }
+
+    pub fn view(&self) -> View {
+        View {
+            rows: self.rows.rows().clone(),
+            count: self.rows.len() as u32,
+            tombstones: Arc::clone(&self.tombstones),
+            ids: Arc::clone(&self.ids),
+            graph: self.index.as_ref().map(Index::view),
+            sequence: self.sequence,
+        }
+    }
+}
