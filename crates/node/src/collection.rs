@@ -1,0 +1,360 @@
+//! The handle of a collection, its queued writes and its cursor.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use auspex_engine::{Code, Collection, Cursor, Error, Metric, Write};
+use napi::bindgen_prelude::AsyncTask;
+use napi_derive::napi;
+
+use crate::Token;
+use crate::floats::Floats;
+use crate::hits::{ManyHits, Rows};
+use crate::job::{Failure, Job, Result};
+
+/// How a collection is built and searched. The engine checks the numbers and knows the defaults.
+#[napi(object, object_to_js = false)]
+pub struct BuildOptions {
+    /// Numbers in a vector: 1 to 4,096. A collection that is opened again knows it.
+    pub dim: Option<f64>,
+    /// What distance means: `'cosine'` when left out.
+    #[napi(ts_type = "Metric")]
+    pub metric: Option<String>,
+    /// Links a node has on the upper layers of the graph, and half of those it has on layer 0: 16 when left out.
+    pub m: Option<f64>,
+    /// Candidates held while a row is linked: 100 when left out. More is a better graph, built more slowly.
+    pub ef_construction: Option<f64>,
+    /// Candidates held while searching, unless the call says otherwise: 64 when left out. Raised to `k`.
+    pub ef_search: Option<f64>,
+    /// Of the levels of nodes: 42 when left out. The same rows, options and seed give the same graph.
+    pub seed: Option<f64>,
+    /// At most so many threads of the process-wide pools; 0, as when left out, means all.
+    pub threads: Option<f64>,
+    /// Where there is no collection at the path: `'create'`, as when left out, makes one; `'error'` is ERR_NOT_FOUND.
+    #[napi(ts_type = "'create' | 'error'")]
+    pub if_missing: Option<String>,
+    /// What a write that resolved survives: `'commit'`, as when left out, a power loss; `'relaxed'` the end of the
+    /// process, and with `flush` or `close` a power loss.
+    #[napi(ts_type = "'commit' | 'relaxed'")]
+    pub durability: Option<String>,
+    /// Name of the embedding model, 1 to 1,024 bytes. Another one than the collection's is ERR_MODEL_MISMATCH.
+    pub model: Option<String>,
+}
+
+/// What became of one write.
+#[napi(object, object_from_js = false)]
+pub struct Outcome {
+    /// Rows that were not there.
+    pub inserted: u32,
+    /// Rows that were replaced.
+    pub updated: u32,
+    /// Rows that went.
+    pub deleted: u32,
+    /// Why nothing changed.
+    #[napi(ts_type = "Error")]
+    pub error: Option<Failure>,
+}
+
+impl From<auspex_engine::Result<auspex_engine::Written>> for Outcome {
+    fn from(result: auspex_engine::Result<auspex_engine::Written>) -> Outcome {
+        let (done, error) = result.map_or_else(|error| (Default::default(), Some(error.into())), |done| (done, None));
+        Outcome { inserted: done.inserted, updated: done.updated, deleted: done.deleted, error }
+    }
+}
+
+/// How to search, and what a hit brings along besides its id.
+#[napi(object, object_to_js = false)]
+pub struct Query {
+    /// Hits wanted.
+    pub k: Option<f64>,
+    /// Candidates held.
+    pub ef_search: Option<f64>,
+    /// Whether to read every row.
+    pub exact: bool,
+    /// Whether metadata comes back.
+    pub metadata: bool,
+    /// Whether the floats come back.
+    pub vector: bool,
+}
+
+impl Query {
+    fn options(&self) -> auspex_engine::SearchOptions {
+        auspex_engine::SearchOptions { k: self.k, ef_search: self.ef_search, exact: self.exact }
+    }
+}
+
+/// Memory in bytes.
+#[napi(object, object_from_js = false)]
+pub struct Bytes {
+    /// In the heap.
+    pub ram: f64,
+    /// Mapped from files.
+    pub mapped: f64,
+    /// On disk.
+    pub disk: f64,
+}
+
+/// Numbers about a collection.
+#[napi(object, object_from_js = false)]
+pub struct Stats {
+    /// Live rows.
+    pub rows: f64,
+    /// Deleted rows that still take room.
+    pub deleted: f64,
+    /// Memory in bytes.
+    pub bytes: Bytes,
+    /// Nodes on each layer of the graph, layer 0 first.
+    pub layers: Vec<u32>,
+    /// Links a node on layer 0.
+    pub mean_degree: f64,
+    /// Live rows that no walk of the graph reaches: 0.
+    pub unreachable: f64,
+    /// The longest that a search waited for a writer, in milliseconds.
+    pub max_wait_ms: f64,
+    /// What a person should know.
+    pub notices: Vec<String>,
+    /// The instruction set in use.
+    #[napi(ts_type = "Isa")]
+    pub isa: &'static str,
+    /// Threads this collection may use.
+    pub threads: u32,
+    /// Of this library.
+    pub version: &'static str,
+}
+
+/// How a search ran.
+#[napi(object, object_from_js = false)]
+pub struct Explain {
+    /// `exact` reads every row; `graph` walks the graph; `empty` has nothing to read.
+    #[napi(ts_type = "'empty' | 'exact' | 'graph'")]
+    pub plan: &'static str,
+    /// Rows that could be hits, where that is known.
+    pub matching: Option<f64>,
+    /// Nodes looked at.
+    pub visited: f64,
+    /// Distances computed.
+    pub distances: f64,
+    /// Candidates compared again with the floats as given.
+    pub rescored: f64,
+    /// Wall time.
+    pub microseconds: f64,
+    /// The instruction set in use.
+    #[napi(ts_type = "Isa")]
+    pub isa: &'static str,
+}
+
+/// Opens the collection in a folder, or a new one in memory.
+#[napi(catch_unwind, ts_return_type = "Promise<NativeCollection>")]
+pub fn open(path: Option<String>, options: BuildOptions) -> AsyncTask<Job> {
+    let BuildOptions { dim, metric, m, ef_construction, ef_search, seed, threads, if_missing, durability, model } =
+        options;
+    let built =
+        auspex_engine::Options { dim, metric, m, ef_construction, ef_search, seed, threads, ..Default::default() };
+    let options = auspex_engine::Options { path, if_missing, durability, model, ..built };
+    Job::run(
+        move || Collection::open(&options),
+        |engine| NativeCollection { dim: engine.dim(), engine, queued: Mutex::default() },
+    )
+}
+
+/// A collection and the writes that wait for the next `commit`, in call order.
+#[napi]
+pub struct NativeCollection {
+    engine: Collection,
+    dim: usize,
+    queued: Mutex<Vec<(Write, Arc<auspex_engine::Token>)>>,
+}
+
+#[napi]
+impl NativeCollection {
+    /// Floats a vector.
+    #[napi(getter, catch_unwind)]
+    pub fn dim(&self) -> u32 {
+        self.dim as u32
+    }
+
+    /// What distance means.
+    #[napi(getter, catch_unwind, ts_return_type = "Metric")]
+    pub fn metric(&self) -> &'static str {
+        match self.engine.metric() {
+            Metric::Cosine => "cosine",
+            Metric::L2 => "l2",
+            Metric::Dot => "dot",
+        }
+    }
+
+    /// Live rows.
+    #[napi(getter, catch_unwind)]
+    pub fn size(&self) -> f64 {
+        self.engine.len() as f64
+    }
+
+    /// Makes everything committed so far durable.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn flush(&self) -> AsyncTask<Job> {
+        let engine = self.engine.clone();
+        Job::run(move || engine.flush(), |()| ())
+    }
+
+    /// Idempotent.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn close(&self) -> AsyncTask<Job> {
+        let engine = self.engine.clone();
+        Job::run(move || engine.close(), |()| ())
+    }
+
+    /// Queues rows. Their floats are copied here, once, into memory of the engine's.
+    #[napi(catch_unwind)]
+    pub fn put(
+        &self,
+        ids: Vec<String>,
+        metadata: Option<String>,
+        vectors: Floats,
+        upsert: bool,
+        token: &Token,
+    ) -> Result<()> {
+        let mut draft = self.engine.draft(ids, metadata.as_deref())?;
+        // SAFETY: `read` gives where the array's floats are now, and nothing runs JavaScript before `fill` returns.
+        vectors.read(|data, len| unsafe { draft.fill(data, len) })?;
+        self.queue(if upsert { Write::Upsert(draft) } else { Write::Insert(draft) }, token);
+        Ok(())
+    }
+
+    /// Queues a removal.
+    #[napi(catch_unwind)]
+    pub fn remove(&self, ids: Vec<String>, token: &Token) {
+        self.queue(Write::Delete(ids), token);
+    }
+
+    /// Applies all that is queued, in order: one outcome each.
+    #[napi(catch_unwind, ts_return_type = "Promise<Outcome[]>")]
+    pub fn commit(&self) -> AsyncTask<Job> {
+        let (engine, writes) = (self.engine.clone(), std::mem::take(&mut *self.locked()));
+        Job::run(move || Ok(engine.commit(writes)), |done| done.into_iter().map(Outcome::from).collect::<Vec<_>>())
+    }
+
+    /// The nearest rows.
+    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
+    pub fn search(&self, vector: Floats, query: Query, token: &Token) -> Result<AsyncTask<Job>> {
+        let (engine, vector, token) = (self.engine.clone(), vector.copy()?, token.0.clone());
+        let options = query.options();
+        Ok(Job::run(move || engine.search(&vector, &options, &token), move |hits| Rows::of_hits(&hits, &query)))
+    }
+
+    /// The same on the calling thread.
+    #[napi(catch_unwind)]
+    pub fn search_sync(&self, vector: Floats, query: Query) -> Result<Rows> {
+        let hits = self.engine.search(&vector.copy()?, &query.options(), &auspex_engine::Token::default())?;
+        Ok(Rows::of_hits(&hits, &query))
+    }
+
+    /// The rows nearest to a row.
+    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
+    pub fn similar(&self, id: String, query: Query, token: &Token) -> AsyncTask<Job> {
+        let (engine, options, token) = (self.engine.clone(), query.options(), token.0.clone());
+        Job::run(move || engine.similar(&id, &options, &token), move |hits| Rows::of_hits(&hits, &query))
+    }
+
+    /// The nearest rows of many queries.
+    #[napi(catch_unwind, ts_return_type = "Promise<ManyHits>")]
+    pub fn search_batch(&self, vectors: Floats, query: Query, token: &Token) -> Result<AsyncTask<Job>> {
+        let (engine, vectors, token) = (self.engine.clone(), vectors.copy()?, token.0.clone());
+        Ok(Job::run(move || engine.search_batch(&vectors, &query.options(), &token), ManyHits::from))
+    }
+
+    /// The plan a search runs, with the counts of that run.
+    #[napi(catch_unwind, ts_return_type = "Promise<Explain>")]
+    pub fn explain(&self, vector: Floats, query: Query) -> Result<AsyncTask<Job>> {
+        let (engine, vector) = (self.engine.clone(), vector.copy()?);
+        Ok(Job::run(
+            move || engine.explain(&vector, &query.options()),
+            |ran| Explain {
+                plan: ran.plan,
+                matching: ran.matching.map(|rows| rows as f64),
+                visited: ran.visited as f64,
+                distances: ran.distances as f64,
+                rescored: ran.rescored as f64,
+                microseconds: ran.microseconds,
+                isa: ran.isa,
+            },
+        ))
+    }
+
+    /// Whether a live row has this id.
+    #[napi(catch_unwind)]
+    pub fn has(&self, id: String) -> Result<bool> {
+        Ok(self.engine.has(&id)?)
+    }
+
+    /// Rows by id, one entry an id.
+    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
+    pub fn get(&self, ids: Vec<String>, metadata: bool, vector: bool) -> AsyncTask<Job> {
+        let (engine, dim) = (self.engine.clone(), self.dim);
+        Job::run(move || engine.get(&ids), move |found| Rows::of_found(&found, dim, metadata, vector))
+    }
+
+    /// Live rows in arrival order, as they stand now.
+    #[napi(catch_unwind)]
+    pub fn cursor(&self) -> Result<NativeCursor> {
+        Ok(NativeCursor { cursor: Arc::new(Mutex::new(Some(self.engine.cursor()?))), dim: self.dim })
+    }
+
+    /// Numbers about the collection.
+    #[napi(catch_unwind, ts_return_type = "Promise<Stats>")]
+    pub fn stats(&self) -> AsyncTask<Job> {
+        let engine = self.engine.clone();
+        Job::run(
+            move || engine.stats(),
+            |stats| Stats {
+                rows: stats.rows as f64,
+                deleted: stats.deleted as f64,
+                bytes: Bytes { ram: stats.ram as f64, mapped: stats.mapped as f64, disk: stats.disk as f64 },
+                layers: stats.layers,
+                mean_degree: stats.mean_degree,
+                unreachable: stats.unreachable as f64,
+                max_wait_ms: stats.max_wait_ms,
+                notices: stats.notices,
+                isa: stats.isa,
+                threads: stats.threads,
+                version: stats.version,
+            },
+        )
+    }
+
+    fn queue(&self, write: Write, token: &Token) {
+        self.locked().push((write, token.0.clone()));
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<(Write, Arc<auspex_engine::Token>)>> {
+        self.queued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A walk over a snapshot.
+#[napi]
+pub struct NativeCursor {
+    cursor: Arc<Mutex<Option<Cursor>>>,
+    dim: usize,
+}
+
+#[napi]
+impl NativeCursor {
+    /// At most `limit` more rows; none at the end.
+    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
+    pub fn next(&self, limit: u32, metadata: bool, vector: bool) -> AsyncTask<Job> {
+        let (cursor, dim) = (self.cursor.clone(), self.dim);
+        let gone = || Error { code: Code::Internal, message: "the cursor was released".into() };
+        Job::run(
+            move || {
+                let mut cursor = cursor.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(cursor.as_mut().ok_or_else(gone)?.next(limit as usize))
+            },
+            move |found| Rows::of_found(&found, dim, metadata, vector),
+        )
+    }
+
+    /// Lets go of the snapshot.
+    #[napi(catch_unwind)]
+    pub fn release(&self) {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}

@@ -1,0 +1,113 @@
+//! Answers on their way out.
+
+use auspex_engine::{BatchHits, Found, Hits};
+use napi_derive::napi;
+
+use crate::collection::Query;
+use crate::floats::Copied;
+
+/// Rows found by nearness, by id or in order.
+#[napi(object, object_from_js = false)]
+pub struct Rows {
+    /// `null` where no row has the id asked for.
+    #[napi(ts_type = "(string | null)[]")]
+    pub ids: Vec<Option<String>>,
+    /// One a hit; empty for rows found otherwise.
+    pub distances: Vec<f64>,
+    /// The JSON text of an array, one entry a row.
+    pub metadata: Option<String>,
+    /// `dim` floats a row.
+    #[napi(ts_type = "Float32Array")]
+    pub vectors: Option<Copied<f32>>,
+}
+
+impl Rows {
+    /// Nearest first.
+    pub fn of_hits(hits: &Hits, query: &Query) -> Rows {
+        let n = hits.len();
+        Rows {
+            ids: (0..n).map(|i| Some(hits.id(i).to_owned())).collect(),
+            distances: hits.distances.iter().map(|&distance| f64::from(distance)).collect(),
+            metadata: query.metadata.then(|| json_array((0..n).map(|i| hits.metadata(i)))),
+            vectors: query.vector.then(|| Copied((0..n).flat_map(|i| hits.vector(i)).copied().collect())),
+        }
+    }
+
+    /// One entry for each id asked for, or each row in order; a missing row has zeros and `null`.
+    pub fn of_found(found: &Found, dim: usize, metadata: bool, vector: bool) -> Rows {
+        let n = found.len();
+        let some = |i: usize| found.is_some(i).then_some(i);
+        let zeros = vec![0.0; dim];
+        let floats = |i| some(i).map_or(&zeros[..], |i| found.vector(i));
+        Rows {
+            ids: (0..n).map(|i| some(i).map(|i| found.id(i).to_owned())).collect(),
+            distances: Vec::new(),
+            metadata: metadata.then(|| json_array((0..n).map(|i| some(i).map_or("null", |i| found.metadata(i))))),
+            vectors: vector.then(|| Copied((0..n).flat_map(floats).copied().collect())),
+        }
+    }
+}
+
+fn json_array<'a>(entries: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::from("[");
+    for (i, entry) in entries.enumerate() {
+        if i > 0 {
+            text.push(',');
+        }
+        text.push_str(entry);
+    }
+    text.push(']');
+    text
+}
+
+/// Hits of many queries, as typed arrays. Hit `h < counts[q]` of query `q` is at `q * k + h`.
+#[napi(object, object_from_js = false)]
+pub struct BatchColumns {
+    /// Columns: the distance between the first hits of neighbouring queries.
+    #[napi(readonly)]
+    pub k: u32,
+    /// Hits of each query.
+    #[napi(readonly, ts_type = "Uint32Array")]
+    pub counts: Copied<u32>,
+    /// NaN beyond the hits of a query.
+    #[napi(readonly, ts_type = "Float32Array")]
+    pub distances: Copied<f32>,
+}
+
+/// Hits of many queries: numbers at once, ids when they are asked for.
+#[napi(object, object_from_js = false)]
+pub struct ManyHits {
+    /// The numbers.
+    pub columns: BatchColumns,
+    /// The ids.
+    pub names: Names,
+}
+
+impl From<BatchHits> for ManyHits {
+    fn from(hits: BatchHits) -> ManyHits {
+        let (counts, distances) = (Copied(hits.counts.clone()), Copied(hits.distances.clone()));
+        ManyHits { columns: BatchColumns { k: hits.k as u32, counts, distances }, names: Names(hits) }
+    }
+}
+
+/// The ids of the hits of many queries.
+#[napi]
+pub struct Names(BatchHits);
+
+#[napi]
+impl Names {
+    /// Empty where there is no such hit.
+    #[napi(catch_unwind)]
+    pub fn id(&self, query: f64, hit: f64) -> String {
+        let whole = |x: f64| (x >= 0.0 && x.fract() == 0.0).then_some(x as usize);
+        let id = whole(query).zip(whole(hit)).and_then(|(query, hit)| self.0.id(query, hit));
+        id.unwrap_or_default().to_owned()
+    }
+
+    /// `k` a query, empty beyond its hits.
+    #[napi(catch_unwind)]
+    pub fn ids(&self) -> Vec<String> {
+        let all = (0..self.0.counts.len()).flat_map(|query| (0..self.0.k).map(move |hit| (query, hit)));
+        all.map(|(query, hit)| self.0.id(query, hit).unwrap_or_default().to_owned()).collect()
+    }
+}

@@ -1,0 +1,466 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// Rolled up from lib/ by `npm run types`. Do not edit.
+
+/** An instruction set. */
+export type Isa = "avx512" | "avx2" | "neon" | "scalar";
+/**
+ * What distance means; smaller is nearer.
+ *
+ * - `cosine`: 1 minus the cosine of the angle, 0 to 2. A zero vector is an error.
+ * - `l2`: the Euclidean distance (not squared).
+ * - `dot`: minus the inner product.
+ */
+export type Metric = "cosine" | "l2" | "dot";
+/**
+ * What went wrong, as a word that never changes.
+ *
+ * | code | class | meaning |
+ * | --- | --- | --- |
+ * | `ERR_ARGUMENT` | TypeError, RangeError | an argument of the wrong type, or out of its range |
+ * | `ERR_DIMENSION` | RangeError | a vector of the wrong length, or one whose buffer was transferred |
+ * | `ERR_NOT_FINITE` | RangeError | NaN or an infinity in a vector |
+ * | `ERR_ZERO_VECTOR` | RangeError | a zero vector where the metric is cosine |
+ * | `ERR_EXISTS` | AuspexError | `insert` of an id that is known, or given twice |
+ * | `ERR_NOT_FOUND` | AuspexError | no row has this id, or no collection is at the path |
+ * | `ERR_LOCKED` | AuspexError | another handle, worker or process writes to the collection |
+ * | `ERR_CLOSED` | AuspexError | the collection was closed |
+ * | `ERR_CORRUPT` | AuspexError | a file is damaged; the message names it and the byte |
+ * | `ERR_VERSION` | AuspexError | a newer version of this library made the collection |
+ * | `ERR_MODEL_MISMATCH` | AuspexError | the vectors in the collection come from another model |
+ * | `ERR_IO` | AuspexError | the system refused to read or write; nothing more is written until reopened |
+ * | `ERR_NO_SPACE` | AuspexError | the disk is full; nothing changed |
+ * | `ERR_MEMORY` | AuspexError | not enough memory; nothing changed |
+ * | `ERR_NATIVE_LOAD` | AuspexError | the native addon is missing or does not load here |
+ * | `ERR_INTERNAL` | AuspexError | a defect of this library |
+ */
+export type ErrorCode = "ERR_ARGUMENT" | "ERR_DIMENSION" | "ERR_NOT_FINITE" | "ERR_ZERO_VECTOR" | "ERR_EXISTS" | "ERR_NOT_FOUND" | "ERR_LOCKED" | "ERR_CLOSED" | "ERR_CORRUPT" | "ERR_VERSION" | "ERR_MODEL_MISMATCH" | "ERR_IO" | "ERR_NO_SPACE" | "ERR_MEMORY" | "ERR_NATIVE_LOAD" | "ERR_INTERNAL";
+interface BatchColumns {
+  /** Columns: the distance between the first hits of neighbouring queries. */
+  readonly k: number;
+  /** Hits of each query. */
+  readonly counts: Uint32Array;
+  /** NaN beyond the hits of a query. */
+  readonly distances: Float32Array;
+}
+/** How a collection is built and searched. The engine checks the numbers and knows the defaults. */
+export interface BuildOptions {
+  /** Numbers in a vector: 1 to 4,096. A collection that is opened again knows it. */
+  dim?: number;
+  /** What distance means: `'cosine'` when left out. */
+  metric?: Metric;
+  /** Links a node has on the upper layers of the graph, and half of those it has on layer 0: 16 when left out. */
+  m?: number;
+  /** Candidates held while a row is linked: 100 when left out. More is a better graph, built more slowly. */
+  efConstruction?: number;
+  /** Candidates held while searching, unless the call says otherwise: 64 when left out. Raised to `k`. */
+  efSearch?: number;
+  /** Of the levels of nodes: 42 when left out. The same rows, options and seed give the same graph. */
+  seed?: number;
+  /** At most so many threads of the process-wide pools; 0, as when left out, means all. */
+  threads?: number;
+  /** Where there is no collection at the path: `'create'`, as when left out, makes one; `'error'` is ERR_NOT_FOUND. */
+  ifMissing?: "create" | "error";
+  /**
+   * What a write that resolved survives: `'commit'`, as when left out, a power loss; `'relaxed'` the end of the
+   * process, and with `flush` or `close` a power loss.
+   */
+  durability?: "commit" | "relaxed";
+  /** Name of the embedding model, 1 to 1,024 bytes. Another one than the collection's is ERR_MODEL_MISMATCH. */
+  model?: string;
+}
+interface Bytes {
+  /** In the heap. */
+  ram: number;
+  /** Mapped from files. */
+  mapped: number;
+  /** On disk. */
+  disk: number;
+}
+/** Exact neighbours. Hit `h < counts[q]` of query `q` is at `q * k + h`. */
+export interface ExactHits {
+  /** Columns of `rows` and `distances`. */
+  readonly k: number;
+  /** Hits of each query. */
+  readonly counts: Uint32Array;
+  /** Positions among the vectors. */
+  readonly rows: Uint32Array;
+  /** NaN beyond the hits of a query. */
+  readonly distances: Float32Array;
+}
+/** How a search ran. */
+export interface Explain {
+  /** `exact` reads every row; `graph` walks the graph; `empty` has nothing to read. */
+  plan: "empty" | "exact" | "graph";
+  /** Rows that could be hits, where that is known. */
+  matching?: number;
+  /** Nodes looked at. */
+  visited: number;
+  /** Distances computed. */
+  distances: number;
+  /** Candidates compared again with the floats as given. */
+  rescored: number;
+  /** Wall time. */
+  microseconds: number;
+  /** The instruction set in use. */
+  isa: Isa;
+}
+interface Info {
+  /** Of the package. */
+  version: string;
+  /** Instruction set in use. */
+  isa: Isa;
+  /** Threads of the process-wide pools. */
+  threads: number;
+}
+/** Numbers about a collection. */
+export interface Stats {
+  /** Live rows. */
+  rows: number;
+  /** Deleted rows that still take room. */
+  deleted: number;
+  /** Memory in bytes. */
+  bytes: Bytes;
+  /** Nodes on each layer of the graph, layer 0 first. */
+  layers: Array<number>;
+  /** Links a node on layer 0. */
+  meanDegree: number;
+  /** Live rows that no walk of the graph reaches: 0. */
+  unreachable: number;
+  /** The longest that a search waited for a writer, in milliseconds. */
+  maxWaitMs: number;
+  /** What a person should know. */
+  notices: Array<string>;
+  /** The instruction set in use. */
+  isa: Isa;
+  /** Threads this collection may use. */
+  threads: number;
+  /** Of this library. */
+  version: string;
+}
+/** One vector: `dim` numbers. Kept as 32-bit floats. */
+export type VectorLike = Float32Array | Float64Array | readonly number[];
+/**
+ * What transformers.js and ONNX Runtime return. `data` is a Float32Array at run time (else TypeError); `dims` is
+ * `[dim]`, `[1, dim]` or `[n, dim]`.
+ */
+export type TensorLike = {
+  readonly data: ArrayLike<unknown>;
+  readonly dims: readonly number[];
+};
+/** One query. */
+export type Query = VectorLike | TensorLike;
+/** Many vectors: `n * dim` floats row by row, or n vectors, or a tensor of `[n, dim]`. */
+export type VectorBatch = Float32Array | readonly VectorLike[] | TensorLike;
+/** A JSON value without parts. */
+export type Scalar = string | number | boolean | null;
+/** What JSON can hold. */
+export type Json = Scalar | readonly Json[] | {
+  readonly [key: string]: Json | undefined;
+};
+/** What metadata may hold when no type is given. An interface of your own serves as well. */
+export type Metadata = {
+  [key: string]: Json | undefined;
+};
+/** How to open a collection. Aborting before it is open rejects with `signal.reason`. */
+export type OpenOptions = BuildOptions & {
+  signal?: AbortSignal;
+};
+/** What comes back with a row: metadata unless it is `false`; the floats as they were given if vector is `true`. */
+export type Include = {
+  metadata?: boolean;
+  vector?: boolean;
+};
+/** How to read rows. */
+export type ReadOptions<I = Include> = {
+  include?: I;
+};
+/** The parts of a row that {@link Include} asks for. */
+export type Included<M, I> = (I extends {
+  metadata: false;
+} ? {} : {
+  metadata: M;
+}) & (I extends {
+  vector: true;
+} ? {
+  vector: Float32Array;
+} : {});
+/** A row. */
+export type Item<M, I = {}> = {
+  id: string;
+} & Included<M, I>;
+/**
+ * A row found by nearness.
+ *
+ * - `distance`: smaller is nearer. See {@link Metric}.
+ * - `score`: larger is better. cosine: `1 - distance`; dot: `-distance`; l2: `1 / (1 + distance)`.
+ */
+export type Hit<M, I = {}> = {
+  id: string;
+  distance: number;
+  score: number;
+} & Included<M, I>;
+/**
+ * A row to write. `id`: 1 to 1,024 bytes of well-formed text. `metadata`: an object that JSON can hold; it may be left
+ * out only where `{}` is a valid M, and then reads back as `{}`.
+ */
+export type InputItem<M> = {
+  id: string;
+  vector: VectorLike;
+} & ({} extends M ? {
+  metadata?: M;
+} : {
+  metadata: M;
+});
+/**
+ * Rows to write, as columns: the fast way in. As many ids as vectors, and as many entries of metadata where there
+ * is any.
+ */
+export type Batch<M> = {
+  ids: readonly string[];
+  vectors: VectorBatch;
+} & ({} extends M ? {
+  metadata?: readonly (M | undefined)[];
+} : {
+  metadata: readonly M[];
+});
+/** What `insert` and `upsert` take. */
+export type Rows<M> = InputItem<M> | readonly InputItem<M>[] | Batch<M>;
+/** What `load` takes. */
+export type RowStream<M> = AsyncIterable<InputItem<M> | Batch<M>> | Iterable<InputItem<M> | Batch<M>>;
+/** How to search rows with metadata M. */
+export interface SearchOptions<_M = Metadata, I = Include> {
+  /** How many hits: 10 when left out. Fewer come back when there are fewer rows; never padded. */
+  k?: number;
+  /** Candidates held while searching: the collection's when left out. More finds more of the true neighbours. */
+  efSearch?: number;
+  /** `true` compares the query with every row: `false` when left out. */
+  exact?: boolean;
+  /** What comes back with each hit. */
+  include?: I;
+  /** Aborting rejects with `signal.reason` and stops the work. */
+  signal?: AbortSignal;
+}
+/** How to write. */
+export interface WriteOptions {
+  /** Aborting rejects with `signal.reason`, until the batch is in the log; after that the call resolves. */
+  signal?: AbortSignal;
+  /**
+   * Called at most ten times a second, and once at the end. What it throws ends the reports, not the call: the call
+   * goes on and then rejects with what was thrown, although all was written.
+   */
+  onProgress?: (progress: Progress) => void;
+}
+/**
+ * Of `load`. On abort or error the batches written so far stay: their rows are the last report's `done`, and an error
+ * of this library carries them as `loaded`.
+ */
+export interface LoadOptions extends WriteOptions {
+  /** Rows in a batch: as many as fill 8 MiB, at most 10,000, when left out. */
+  batchSize?: number;
+  /** What to do with an id that is known: `'upsert'`, as when left out, replaces its row; `'insert'` is an error. */
+  mode?: "insert" | "upsert";
+}
+/** How far a call has come. */
+export interface Progress {
+  /** What is being done: the name of the method. */
+  phase: string;
+  /** Rows so far. */
+  done: number;
+  /** Rows in all; `undefined` where nobody knows (a stream). */
+  total: number | undefined;
+  /** Since the call. */
+  rowsPerSecond: number;
+}
+/**
+ * Hits of many queries. `id` gives the id of one hit, `''` where there is no such hit; `ids` all of them, `k` a query.
+ * Both decode ids on demand.
+ */
+export type BatchHits = BatchColumns & {
+  id(query: number, hit: number): string;
+  ids(): string[];
+};
+/**
+ * A set of rows, searched by nearness. Nothing here is synchronous. A method never throws, it rejects: with a
+ * TypeError or RangeError that names the argument, with an `AuspexError` that has a `code`, or with `signal.reason`.
+ * Its arguments are copied before it returns; changing them afterwards changes nothing.
+ */
+export interface Collection<M extends object = Metadata> extends AsyncDisposable {
+  /** Numbers in a vector. */
+  readonly dim: number;
+  /** What distance means. */
+  readonly metric: Metric;
+  /**
+   * Adds rows: all or none. Writes take effect in call order. At most 1 GiB a call (see `load`).
+   *
+   * @returns how many rows were added
+   * @throws ERR_EXISTS when an id is known, or given twice
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the row
+   * @example
+   * await notes.insert([{ id: 'a', vector: [0.1, 0.2, 0.3], metadata: { title: 'First' } }]);
+   * await notes.insert({ ids: ['b', 'c'], vectors: new Float32Array(6).fill(1) });
+   */
+  insert(rows: Rows<M>, options?: WriteOptions): Promise<number>;
+  /**
+   * Adds rows or replaces them whole (no metadata = `{}`): all or none. Of an id given twice the last wins.
+   *
+   * @returns how many rows were added and how many replaced
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the row
+   */
+  upsert(rows: Rows<M>, options?: WriteOptions): Promise<{
+    inserted: number;
+    updated: number;
+  }>;
+  /**
+   * Writes a stream of rows or batches, in batches that are each atomic. It reads no faster than it writes and holds
+   * two batches at most.
+   *
+   * @returns how many rows were written
+   * @throws what the stream throws; an error of this library, with `loaded`
+   * @example
+   * async function* rows() {
+   *   for (const note of notes) yield { id: note.id, vector: await embed(note.text) };
+   * }
+   * await collection.load(rows(), { onProgress: ({ done }) => console.log(done) });
+   */
+  load(rows: RowStream<M>, options?: LoadOptions): Promise<number>;
+  /**
+   * Removes rows by id. An unknown id is no error.
+   *
+   * @returns how many rows went
+   */
+  delete(ids: string | readonly string[]): Promise<number>;
+  /**
+   * Rows by id: one entry an id, `undefined` where it is unknown.
+   *
+   * @example
+   * const note = await notes.get('a');
+   * const [a, b] = await notes.get(['a', 'b'], { include: { vector: true } });
+   */
+  get<const I extends Include = {}>(id: string, o?: ReadOptions<I>): Promise<Item<M, I> | undefined>;
+  get<const I extends Include = {}>(ids: readonly string[], o?: ReadOptions<I>): Promise<(Item<M, I> | undefined)[]>;
+  /** Whether a row has this id. */
+  has(id: string): Promise<boolean>;
+  /** How many rows there are. */
+  count(): Promise<number>;
+  /**
+   * All rows, in the order they arrived, as they stood at the first `next()`. Errors come from `next()`.
+   *
+   * @example
+   * for await (const { id, metadata } of notes.items()) console.log(id, metadata);
+   */
+  items<const I extends Include = {}>(options?: ReadOptions<I>): AsyncIterable<Item<M, I>>;
+  /**
+   * The nearest rows, nearest first; equal distances are ordered by id.
+   *
+   * @param query `dim` numbers
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT
+   * @example
+   * const hits = await notes.search(await embed('how do I open it'), { k: 5 });
+   * for (const { id, score, metadata } of hits) console.log(score.toFixed(3), id, metadata);
+   */
+  search<const I extends Include = {}>(query: Query, options?: SearchOptions<M, I>): Promise<Hit<M, I>[]>;
+  /**
+   * The nearest rows of many queries, searched in parallel.
+   *
+   * @param queries n vectors of `dim` numbers
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the query
+   */
+  searchBatch(queries: VectorBatch, options?: Omit<SearchOptions<M>, "include">): Promise<BatchHits>;
+  /**
+   * The rows nearest to a row, itself left out.
+   *
+   * @throws ERR_NOT_FOUND when the id is unknown
+   */
+  similar<const I extends Include = {}>(id: string, options?: SearchOptions<M, I>): Promise<Hit<M, I>[]>;
+  /** Runs a search and says how it ran. */
+  explain(query: Query, options?: SearchOptions<M>): Promise<Explain>;
+  /** Numbers about the collection. Reads the whole graph. */
+  stats(): Promise<Stats>;
+  /** Makes every write called so far survive a power loss. In memory it only waits for them. */
+  flush(): Promise<void>;
+  /**
+   * Waits for the writes called so far, makes them durable, and closes. Idempotent. Calls made after it reject with
+   * ERR_CLOSED; calls made before it finish.
+   */
+  close(): Promise<void>;
+}
+/** A collection in this process. */
+export interface LocalCollection<M extends object = Metadata> extends Collection<M> {
+  /** Rows that can be searched now. */
+  readonly size: number;
+  /** The collection's folder, as an absolute path; `undefined` in memory. */
+  readonly path: string | undefined;
+  /** Whether `close` was called. */
+  readonly closed: boolean;
+  /**
+   * The same search on the calling thread: for scripts and hot loops. Throws what {@link Collection.search} rejects
+   * with.
+   */
+  searchSync<const I extends Include = {}>(query: Query, options?: Omit<SearchOptions<M, I>, "signal">): Hit<M, I>[];
+}
+type ExactOptions = {
+  k: number;
+  metric?: Metric;
+  dim: number;
+  signal?: AbortSignal;
+};
+/**
+ * Opens a collection: in memory, or in a folder of its own, which is made when there is none. Options left out are the
+ * stored ones. One handle at a time has a folder.
+ *
+ * @typeParam M what each row's metadata holds
+ * @throws TypeError, RangeError (`ERR_ARGUMENT`) naming the option; `ERR_NATIVE_LOAD`; with a path also
+ *   `ERR_NOT_FOUND`, `ERR_LOCKED`, `ERR_CORRUPT`, `ERR_VERSION`, `ERR_MODEL_MISMATCH`, `ERR_IO`, `ERR_NO_SPACE`
+ * @example
+ * const notes = await open<{ title: string }>('./notes.auspex', { dim: 384 });
+ * await notes.upsert([{ id: 'a', vector: embedding, metadata: { title: 'First' } }]);
+ * const hits = await notes.search(query, { k: 5 });
+ */
+export declare function open<M extends object = Metadata>(options: OpenOptions & {
+  dim: number;
+}): Promise<LocalCollection<M>>;
+export declare function open<M extends object = Metadata>(path: string, options?: OpenOptions): Promise<LocalCollection<M>>;
+/**
+ * Compares every query with every vector: the true neighbours, without a collection.
+ *
+ * @returns for each query the positions of its `k` nearest vectors, nearest first, equal distances by position
+ * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT
+ * @example
+ * const { rows, distances } = await exactSearch(vectors, queries, { k: 10, dim: 384 });
+ */
+export declare function exactSearch(vectors: VectorBatch, queries: VectorBatch, options: ExactOptions): Promise<ExactHits>;
+/**
+ * The version of this library, the instruction set it uses and the threads of its pools.
+ *
+ * @throws ERR_NATIVE_LOAD; ERR_ARGUMENT when the environment variable `AUSPEX_ISA` names an instruction set that
+ *   this machine lacks
+ */
+export declare function info(): Info;
+/**
+ * Every error of this library that is not about the type, range or shape of an argument (those are a TypeError or a
+ * RangeError with the same `code` property). An aborted call rejects with `signal.reason` instead.
+ */
+export declare class AuspexError extends Error {
+  /** What went wrong, as a word that never changes. */
+  readonly code: ErrorCode;
+  /** Of `load`: how many rows the batches before the error hold. They stay. */
+  readonly loaded?: number;
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions);
+}
+/**
+ * Whether this library made the error: an {@link AuspexError}, or a TypeError or RangeError with one of its codes.
+ *
+ * @example
+ * try {
+ *   await collection.insert({ id: 'a', vector });
+ * } catch (error) {
+ *   if (isAuspexError(error) && error.code === 'ERR_EXISTS') return;
+ *   throw error;
+ * }
+ */
+export declare function isAuspexError(error: unknown): error is Error & {
+  readonly code: ErrorCode;
+  readonly loaded?: number;
+};
+
+export {};

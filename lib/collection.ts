@@ -1,0 +1,258 @@
+import { resolve } from 'node:path';
+import type { NativeCollection, Rows, Token } from '../crates/node/binding';
+import { AuspexError, rangeError, typeError } from './errors';
+import { load, readLoad } from './load';
+import { across, cancellable, native } from './native';
+import { readOptions, required, type Schema } from './options';
+import { type Columns, orTooMuch, readId, readIds, readQuery, readRows, readVectors, rowsIn } from './rows';
+import type * as Api from './types';
+import { writesOf } from './writes';
+
+/** Floats in a page of rows on their way out: 1 MiB. */
+const PAGE = 2 ** 18;
+
+type Search = Api.SearchOptions<unknown>;
+type ExactOptions = { k: number; metric?: Api.Metric; dim: number; signal?: AbortSignal };
+
+const BUILD = { m: 'number', efConstruction: 'number', efSearch: 'number', seed: 'number', threads: 'number' } as const;
+const KEEP = { ifMissing: 'string', durability: 'string', model: 'string' } as const;
+const OPEN: Schema<Api.OpenOptions> = { dim: 'number', metric: 'string', ...BUILD, ...KEEP, signal: 'signal' };
+const EXACT: Schema<ExactOptions> = { k: 'number', metric: 'string', dim: 'number', signal: 'signal' };
+const WRITE: Schema<Api.WriteOptions> = { signal: 'signal', onProgress: 'function' };
+const GET: Schema<Api.ReadOptions> = { include: 'object' };
+const INCLUDE: Schema<Api.Include> = { metadata: 'boolean', vector: 'boolean' };
+const NEAR = { k: 'number', efSearch: 'number', exact: 'boolean' } as const;
+const SEARCH: Schema<Search> = { ...NEAR, include: 'object', signal: 'signal' };
+const SEARCH_SYNC: Schema<Omit<Search, 'signal'>> = { ...NEAR, include: 'object' };
+const SEARCH_BATCH: Schema<Omit<Search, 'include'>> = { ...NEAR, signal: 'signal' };
+
+/** Larger is better. */
+const SCORE = { cosine: (d: number) => 1 - d, dot: (d: number) => 0 - d, l2: (d: number) => 1 / (1 + d) };
+
+/**
+ * Opens a collection: in memory, or in a folder of its own, which is made when there is none. Options left out are the
+ * stored ones. One handle at a time has a folder.
+ *
+ * @typeParam M what each row's metadata holds
+ * @throws TypeError, RangeError (`ERR_ARGUMENT`) naming the option; `ERR_NATIVE_LOAD`; with a path also
+ *   `ERR_NOT_FOUND`, `ERR_LOCKED`, `ERR_CORRUPT`, `ERR_VERSION`, `ERR_MODEL_MISMATCH`, `ERR_IO`, `ERR_NO_SPACE`
+ * @example
+ * const notes = await open<{ title: string }>('./notes.auspex', { dim: 384 });
+ * await notes.upsert([{ id: 'a', vector: embedding, metadata: { title: 'First' } }]);
+ * const hits = await notes.search(query, { k: 5 });
+ */
+export async function open<M extends object = Api.Metadata>(
+  options: Api.OpenOptions & { dim: number },
+): Promise<Api.LocalCollection<M>>;
+export async function open<M extends object = Api.Metadata>(
+  path: string,
+  options?: Api.OpenOptions,
+): Promise<Api.LocalCollection<M>>;
+export async function open(...given: unknown[]): Promise<unknown> {
+  const path = typeof given[0] === 'string' ? resolve(given[0]) : undefined;
+  if (given[0] === '') throw rangeError('ERR_ARGUMENT', "path is ''; it must name a folder");
+  const { signal, ...options } = readOptions<Api.OpenOptions>(given[path === undefined ? 0 : 1], OPEN);
+  if (path === undefined) required(options.dim, 'number', 'dim');
+  const opened = await cancellable(() => native().open(path, options), signal, true);
+  if (signal?.aborted) {
+    await across(() => opened.close());
+    throw signal.reason;
+  }
+  // What the arguments of its methods are is for the methods to find out: they come from JavaScript.
+  return new NativeBacked(opened, path);
+}
+
+/**
+ * Compares every query with every vector: the true neighbours, without a collection.
+ *
+ * @returns for each query the positions of its `k` nearest vectors, nearest first, equal distances by position
+ * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT
+ * @example
+ * const { rows, distances } = await exactSearch(vectors, queries, { k: 10, dim: 384 });
+ */
+export async function exactSearch(vectors: Api.VectorBatch, queries: Api.VectorBatch, options: ExactOptions) {
+  const { metric, signal, ...given } = readOptions(options, EXACT);
+  const [k, dim] = [required(given.k, 'number', 'k'), required(given.dim, 'number', 'dim')];
+  // A dim that no vector can have is for the engine to name.
+  const width = dim >= 1 ? dim : 1;
+  const [rows, asked] = [readVectors(vectors, width, 'vectors'), readVectors(queries, width, 'queries')];
+  return cancellable((token) => native().exactSearch(rows, asked, dim, metric, k, token), signal);
+}
+
+/**
+ * The version of this library, the instruction set it uses and the threads of its pools.
+ *
+ * @throws ERR_NATIVE_LOAD; ERR_ARGUMENT when the environment variable `AUSPEX_ISA` names an instruction set that
+ *   this machine lacks
+ */
+export function info() {
+  return across(() => native().info());
+}
+
+/** {@link Api.LocalCollection} over the addon. */
+class NativeBacked {
+  readonly dim: number;
+  readonly metric: Api.Metric;
+  readonly #native: NativeCollection;
+  readonly #writes: ReturnType<typeof writesOf>;
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    collection: NativeCollection,
+    readonly path: string | undefined,
+  ) {
+    this.#native = collection;
+    this.#writes = writesOf(collection);
+    this.dim = collection.dim;
+    this.metric = collection.metric;
+  }
+
+  get size(): number {
+    return this.#native.size;
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  async insert(rows: unknown, options?: unknown) {
+    return (await this.#write('insert', readRows(rows, this.dim), readOptions(options, WRITE))).inserted;
+  }
+
+  async upsert(rows: unknown, options?: unknown) {
+    const written = await this.#write('upsert', readRows(rows, this.dim), readOptions(options, WRITE));
+    return { inserted: written.inserted, updated: written.updated };
+  }
+
+  async load(rows: unknown, options?: unknown) {
+    const how = readLoad(options, this.dim);
+    how.signal?.throwIfAborted();
+    this.#open;
+    const stream = Object(rows) as AsyncIterable<unknown>;
+    const iterable = stream === rows && (Symbol.asyncIterator in stream || Symbol.iterator in stream);
+    if (!iterable) throw typeError('rows', 'an iterable or an async iterable', rows);
+    return load(stream, this.dim, how, async (batch) => this.#write(how.mode, batch, { signal: how.signal }));
+  }
+
+  async delete(what: unknown) {
+    const ids = toIds(what);
+    return (await this.#writes.add('delete', ids.length, {}, (token) => this.#open.remove(ids, token))).deleted;
+  }
+
+  async get(what: unknown, options?: unknown) {
+    const { metadata, vector } = readInclude(readOptions(options, GET).include);
+    const ids = toIds(what);
+    const [collection, size, found] = [this.#open, rowsIn(PAGE, this.dim), [] as unknown[]];
+    for (let from = 0; from < ids.length; from += size) {
+      const page = ids.slice(from, from + size);
+      found.push(...this.#rows(await across(() => collection.get(page, metadata, vector))));
+    }
+    return typeof what === 'string' ? found[0] : found;
+  }
+
+  async has(id: unknown) {
+    return across(() => this.#open.has(readId(id)));
+  }
+
+  async count() {
+    return this.#open.size;
+  }
+
+  async *items(options?: unknown) {
+    const { metadata, vector } = readInclude(readOptions(options, GET).include);
+    const cursor = across(() => this.#open.cursor());
+    try {
+      for (;;) {
+        const rows = await across(() => cursor.next(rowsIn(PAGE, this.dim), metadata, vector));
+        if (rows.ids.length === 0) return;
+        for (const row of this.#rows(rows)) if (this.#open) yield row;
+      }
+    } finally {
+      cursor.release();
+    }
+  }
+
+  async search(query: unknown, options?: unknown) {
+    const { signal, how } = readSearch(options, SEARCH);
+    const floats = readQuery(query, this.dim);
+    return this.#rows(await cancellable((token) => this.#open.search(floats, how, token), signal));
+  }
+
+  searchSync(query: unknown, options?: unknown) {
+    const { how } = readSearch(options, SEARCH_SYNC);
+    const floats = readQuery(query, this.dim);
+    return this.#rows(across(() => this.#open.searchSync(floats, how)));
+  }
+
+  async searchBatch(queries: unknown, options?: unknown): Promise<Api.BatchHits> {
+    const { signal, how } = readSearch(options, SEARCH_BATCH);
+    const floats = readVectors(queries, this.dim, 'queries');
+    const { columns, names } = await cancellable((token) => this.#open.searchBatch(floats, how, token), signal);
+    const id = (q: number, h: number) => names.id(required(q, 'number', 'query'), required(h, 'number', 'hit'));
+    return { ...columns, id, ids: () => across(() => names.ids()) };
+  }
+
+  async similar(id: unknown, options?: unknown) {
+    const { signal, how } = readSearch(options, SEARCH);
+    return this.#rows(await cancellable((token) => this.#open.similar(readId(id), how, token), signal));
+  }
+
+  async explain(query: unknown, options?: unknown): Promise<Api.Explain> {
+    const { signal, how } = readSearch(options, SEARCH);
+    const floats = readQuery(query, this.dim);
+    return cancellable(() => this.#open.explain(floats, how), signal);
+  }
+
+  async stats(): Promise<Api.Stats> {
+    return across(() => this.#open.stats());
+  }
+
+  async flush(): Promise<void> {
+    const collection = this.#open;
+    await this.#writes.idle();
+    await across(() => collection.flush());
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= this.#writes.idle().then(() => across(() => this.#native.close()));
+    await this.#closing;
+  }
+
+  readonly [Symbol.asyncDispose] = () => this.close();
+
+  get #open(): NativeCollection {
+    if (this.closed) throw new AuspexError('ERR_CLOSED', 'the collection is closed');
+    return this.#native;
+  }
+
+  #write(mode: 'insert' | 'upsert', { ids, metadata, vectors }: Columns, job: Api.WriteOptions) {
+    const json = metadata && orTooMuch(() => `[${metadata.join(',')}]`);
+    const put = (token: Token) => this.#open.put(ids, json, vectors, mode === 'upsert', token);
+    return this.#writes.add(mode, ids.length, job, put);
+  }
+
+  /** Zips columns into rows. Each vector gets memory of its own, to be kept or transferred alone. */
+  #rows({ ids, distances, metadata, vectors }: Rows): unknown[] {
+    const parsed: unknown[] | undefined = metadata === undefined ? undefined : JSON.parse(metadata);
+    return ids.map((id, i) => {
+      if (id === null) return undefined;
+      const row: Record<string, unknown> = { id };
+      const distance = distances[i];
+      if (distance !== undefined) Object.assign(row, { distance, score: SCORE[this.metric](distance) });
+      if (parsed) row.metadata = parsed[i];
+      if (vectors) row.vector = vectors.slice(i * this.dim, (i + 1) * this.dim);
+      return row;
+    });
+  }
+}
+
+const toIds = (what: unknown) => (typeof what === 'string' ? [readId(what)] : readIds(what));
+
+function readSearch(given: unknown, schema: Partial<Schema<Search>>) {
+  const { include, signal, exact = false, ...rest }: Search = readOptions<Search>(given, schema as Schema<Search>);
+  return { signal, how: { ...rest, exact, ...readInclude(include) } };
+}
+
+function readInclude(given: unknown): Required<Api.Include> {
+  return { metadata: true, vector: false, ...readOptions(given, INCLUDE, 'include') };
+}

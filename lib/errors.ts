@@ -1,0 +1,68 @@
+import { inspect } from 'node:util';
+import type { ErrorCode } from '../crates/node/binding';
+
+/** The errors about arguments: the built-in classes have no property to know them by. */
+const ofArguments = new WeakSet<object>();
+
+/**
+ * Every error of this library that is not about the type, range or shape of an argument (those are a TypeError or a
+ * RangeError with the same `code` property). An aborted call rejects with `signal.reason` instead.
+ */
+export class AuspexError extends Error {
+  /** What went wrong, as a word that never changes. */
+  readonly code: ErrorCode;
+  /** Of `load`: how many rows the batches before the error hold. They stay. */
+  declare readonly loaded?: number;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'AuspexError';
+    this.code = code;
+  }
+}
+
+/**
+ * Whether this library made the error: an {@link AuspexError}, or a TypeError or RangeError with one of its codes.
+ *
+ * @example
+ * try {
+ *   await collection.insert({ id: 'a', vector });
+ * } catch (error) {
+ *   if (isAuspexError(error) && error.code === 'ERR_EXISTS') return;
+ *   throw error;
+ * }
+ */
+export function isAuspexError(error: unknown): error is Error & { readonly code: ErrorCode; readonly loaded?: number } {
+  return error instanceof AuspexError || ofArguments.has(error as object);
+}
+
+/** An argument of the wrong type. */
+export function typeError(name: string, expected: string, value: unknown): TypeError {
+  return coded(new TypeError(`${name} must be ${expected}, got ${show(value)}`), 'ERR_ARGUMENT');
+}
+
+/** An argument out of its range, or of the wrong length. */
+export function rangeError(code: ErrorCode, message: string): RangeError {
+  return coded(new RangeError(message), code);
+}
+
+/** Marks an error about an argument as one of this library's. */
+export function coded<E extends Error>(error: E, code: ErrorCode): E {
+  ofArguments.add(error);
+  return Object.assign(error, { code });
+}
+
+/** A value as it may stand in a message: short, and without running code of the user's. */
+export function show(value: unknown): string {
+  const limits = { customInspect: false, depth: 0, maxArrayLength: 3, maxStringLength: 40 };
+  return inspect(value, { ...limits, breakLength: Number.POSITIVE_INFINITY }).slice(0, 120);
+}
+
+/** Throws the user's error for one of the addon's. */
+export function rethrow(cause: unknown): never {
+  if (isAuspexError(cause)) throw cause;
+  const { code, message } = cause as Error & { code: ErrorCode };
+  const range = /^ERR_(ARGUMENT|DIMENSION|NOT_FINITE|ZERO_VECTOR)$/.test(code);
+  if (range) throw Object.assign(rangeError(code, message), { cause });
+  throw new AuspexError(/^ERR_/.test(code) ? code : 'ERR_INTERNAL', message, { cause });
+}

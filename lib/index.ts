@@ -1,0 +1,3 @@
+export { exactSearch, info, open } from './collection';
+export { AuspexError, isAuspexError } from './errors';
+export type * from './types';

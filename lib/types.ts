@@ -1,0 +1,259 @@
+import type { BatchColumns, BuildOptions, Explain, Metric, Stats } from '../crates/node/binding';
+
+export type { BuildOptions, ErrorCode, ExactHits, Explain, Isa, Metric, Stats } from '../crates/node/binding';
+
+/** One vector: `dim` numbers. Kept as 32-bit floats. */
+export type VectorLike = Float32Array | Float64Array | readonly number[];
+
+/**
+ * What transformers.js and ONNX Runtime return. `data` is a Float32Array at run time (else TypeError); `dims` is
+ * `[dim]`, `[1, dim]` or `[n, dim]`.
+ */
+export type TensorLike = { readonly data: ArrayLike<unknown>; readonly dims: readonly number[] };
+
+/** One query. */
+export type Query = VectorLike | TensorLike;
+
+/** Many vectors: `n * dim` floats row by row, or n vectors, or a tensor of `[n, dim]`. */
+export type VectorBatch = Float32Array | readonly VectorLike[] | TensorLike;
+
+/** A JSON value without parts. */
+export type Scalar = string | number | boolean | null;
+
+/** What JSON can hold. */
+export type Json = Scalar | readonly Json[] | { readonly [key: string]: Json | undefined };
+
+/** What metadata may hold when no type is given. An interface of your own serves as well. */
+export type Metadata = { [key: string]: Json | undefined };
+
+/** How to open a collection. Aborting before it is open rejects with `signal.reason`. */
+export type OpenOptions = BuildOptions & { signal?: AbortSignal };
+
+/** What comes back with a row: metadata unless it is `false`; the floats as they were given if vector is `true`. */
+export type Include = { metadata?: boolean; vector?: boolean };
+
+/** How to read rows. */
+export type ReadOptions<I = Include> = { include?: I };
+
+/** The parts of a row that {@link Include} asks for. */
+export type Included<M, I> = (I extends { metadata: false } ? {} : { metadata: M }) &
+  (I extends { vector: true } ? { vector: Float32Array } : {});
+
+/** A row. */
+export type Item<M, I = {}> = { id: string } & Included<M, I>;
+
+/**
+ * A row found by nearness.
+ *
+ * - `distance`: smaller is nearer. See {@link Metric}.
+ * - `score`: larger is better. cosine: `1 - distance`; dot: `-distance`; l2: `1 / (1 + distance)`.
+ */
+export type Hit<M, I = {}> = { id: string; distance: number; score: number } & Included<M, I>;
+
+/**
+ * A row to write. `id`: 1 to 1,024 bytes of well-formed text. `metadata`: an object that JSON can hold; it may be left
+ * out only where `{}` is a valid M, and then reads back as `{}`.
+ */
+export type InputItem<M> = { id: string; vector: VectorLike } & ({} extends M ? { metadata?: M } : { metadata: M });
+
+/**
+ * Rows to write, as columns: the fast way in. As many ids as vectors, and as many entries of metadata where there
+ * is any.
+ */
+export type Batch<M> = { ids: readonly string[]; vectors: VectorBatch } & ({} extends M
+  ? { metadata?: readonly (M | undefined)[] }
+  : { metadata: readonly M[] });
+
+/** What `insert` and `upsert` take. */
+export type Rows<M> = InputItem<M> | readonly InputItem<M>[] | Batch<M>;
+
+/** What `load` takes. */
+export type RowStream<M> = AsyncIterable<InputItem<M> | Batch<M>> | Iterable<InputItem<M> | Batch<M>>;
+
+/** How to search rows with metadata M. */
+export interface SearchOptions<_M = Metadata, I = Include> {
+  /** How many hits: 10 when left out. Fewer come back when there are fewer rows; never padded. */
+  k?: number;
+  /** Candidates held while searching: the collection's when left out. More finds more of the true neighbours. */
+  efSearch?: number;
+  /** `true` compares the query with every row: `false` when left out. */
+  exact?: boolean;
+  /** What comes back with each hit. */
+  include?: I;
+  /** Aborting rejects with `signal.reason` and stops the work. */
+  signal?: AbortSignal;
+}
+
+/** How to write. */
+export interface WriteOptions {
+  /** Aborting rejects with `signal.reason`, until the batch is in the log; after that the call resolves. */
+  signal?: AbortSignal;
+  /**
+   * Called at most ten times a second, and once at the end. What it throws ends the reports, not the call: the call
+   * goes on and then rejects with what was thrown, although all was written.
+   */
+  onProgress?: (progress: Progress) => void;
+}
+
+/**
+ * Of `load`. On abort or error the batches written so far stay: their rows are the last report's `done`, and an error
+ * of this library carries them as `loaded`.
+ */
+export interface LoadOptions extends WriteOptions {
+  /** Rows in a batch: as many as fill 8 MiB, at most 10,000, when left out. */
+  batchSize?: number;
+  /** What to do with an id that is known: `'upsert'`, as when left out, replaces its row; `'insert'` is an error. */
+  mode?: 'insert' | 'upsert';
+}
+
+/** How far a call has come. */
+export interface Progress {
+  /** What is being done: the name of the method. */
+  phase: string;
+  /** Rows so far. */
+  done: number;
+  /** Rows in all; `undefined` where nobody knows (a stream). */
+  total: number | undefined;
+  /** Since the call. */
+  rowsPerSecond: number;
+}
+
+/**
+ * Hits of many queries. `id` gives the id of one hit, `''` where there is no such hit; `ids` all of them, `k` a query.
+ * Both decode ids on demand.
+ */
+export type BatchHits = BatchColumns & { id(query: number, hit: number): string; ids(): string[] };
+
+/**
+ * A set of rows, searched by nearness. Nothing here is synchronous. A method never throws, it rejects: with a
+ * TypeError or RangeError that names the argument, with an `AuspexError` that has a `code`, or with `signal.reason`.
+ * Its arguments are copied before it returns; changing them afterwards changes nothing.
+ */
+export interface Collection<M extends object = Metadata> extends AsyncDisposable {
+  /** Numbers in a vector. */
+  readonly dim: number;
+  /** What distance means. */
+  readonly metric: Metric;
+
+  /**
+   * Adds rows: all or none. Writes take effect in call order. At most 1 GiB a call (see `load`).
+   *
+   * @returns how many rows were added
+   * @throws ERR_EXISTS when an id is known, or given twice
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the row
+   * @example
+   * await notes.insert([{ id: 'a', vector: [0.1, 0.2, 0.3], metadata: { title: 'First' } }]);
+   * await notes.insert({ ids: ['b', 'c'], vectors: new Float32Array(6).fill(1) });
+   */
+  insert(rows: Rows<M>, options?: WriteOptions): Promise<number>;
+
+  /**
+   * Adds rows or replaces them whole (no metadata = `{}`): all or none. Of an id given twice the last wins.
+   *
+   * @returns how many rows were added and how many replaced
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the row
+   */
+  upsert(rows: Rows<M>, options?: WriteOptions): Promise<{ inserted: number; updated: number }>;
+
+  /**
+   * Writes a stream of rows or batches, in batches that are each atomic. It reads no faster than it writes and holds
+   * two batches at most.
+   *
+   * @returns how many rows were written
+   * @throws what the stream throws; an error of this library, with `loaded`
+   * @example
+   * async function* rows() {
+   *   for (const note of notes) yield { id: note.id, vector: await embed(note.text) };
+   * }
+   * await collection.load(rows(), { onProgress: ({ done }) => console.log(done) });
+   */
+  load(rows: RowStream<M>, options?: LoadOptions): Promise<number>;
+
+  /**
+   * Removes rows by id. An unknown id is no error.
+   *
+   * @returns how many rows went
+   */
+  delete(ids: string | readonly string[]): Promise<number>;
+
+  /**
+   * Rows by id: one entry an id, `undefined` where it is unknown.
+   *
+   * @example
+   * const note = await notes.get('a');
+   * const [a, b] = await notes.get(['a', 'b'], { include: { vector: true } });
+   */
+  get<const I extends Include = {}>(id: string, o?: ReadOptions<I>): Promise<Item<M, I> | undefined>;
+  get<const I extends Include = {}>(ids: readonly string[], o?: ReadOptions<I>): Promise<(Item<M, I> | undefined)[]>;
+
+  /** Whether a row has this id. */
+  has(id: string): Promise<boolean>;
+
+  /** How many rows there are. */
+  count(): Promise<number>;
+
+  /**
+   * All rows, in the order they arrived, as they stood at the first `next()`. Errors come from `next()`.
+   *
+   * @example
+   * for await (const { id, metadata } of notes.items()) console.log(id, metadata);
+   */
+  items<const I extends Include = {}>(options?: ReadOptions<I>): AsyncIterable<Item<M, I>>;
+
+  /**
+   * The nearest rows, nearest first; equal distances are ordered by id.
+   *
+   * @param query `dim` numbers
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT
+   * @example
+   * const hits = await notes.search(await embed('how do I open it'), { k: 5 });
+   * for (const { id, score, metadata } of hits) console.log(score.toFixed(3), id, metadata);
+   */
+  search<const I extends Include = {}>(query: Query, options?: SearchOptions<M, I>): Promise<Hit<M, I>[]>;
+
+  /**
+   * The nearest rows of many queries, searched in parallel.
+   *
+   * @param queries n vectors of `dim` numbers
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the query
+   */
+  searchBatch(queries: VectorBatch, options?: Omit<SearchOptions<M>, 'include'>): Promise<BatchHits>;
+
+  /**
+   * The rows nearest to a row, itself left out.
+   *
+   * @throws ERR_NOT_FOUND when the id is unknown
+   */
+  similar<const I extends Include = {}>(id: string, options?: SearchOptions<M, I>): Promise<Hit<M, I>[]>;
+
+  /** Runs a search and says how it ran. */
+  explain(query: Query, options?: SearchOptions<M>): Promise<Explain>;
+
+  /** Numbers about the collection. Reads the whole graph. */
+  stats(): Promise<Stats>;
+
+  /** Makes every write called so far survive a power loss. In memory it only waits for them. */
+  flush(): Promise<void>;
+
+  /**
+   * Waits for the writes called so far, makes them durable, and closes. Idempotent. Calls made after it reject with
+   * ERR_CLOSED; calls made before it finish.
+   */
+  close(): Promise<void>;
+}
+
+/** A collection in this process. */
+export interface LocalCollection<M extends object = Metadata> extends Collection<M> {
+  /** Rows that can be searched now. */
+  readonly size: number;
+  /** The collection's folder, as an absolute path; `undefined` in memory. */
+  readonly path: string | undefined;
+  /** Whether `close` was called. */
+  readonly closed: boolean;
+
+  /**
+   * The same search on the calling thread: for scripts and hot loops. Throws what {@link Collection.search} rejects
+   * with.
+   */
+  searchSync<const I extends Include = {}>(query: Query, options?: Omit<SearchOptions<M, I>, 'signal'>): Hit<M, I>[];
+}
