@@ -1,0 +1,62 @@
+// `npm run test:deep`: what takes minutes. Builds where that is due.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { install } from './build.mjs';
+import { cargoCount, checkCount, root, runSuites, tapCount } from './suites.mjs';
+
+install();
+
+const deep = existsSync(`${root}/__test__/deep`)
+  ? readdirSync(`${root}/__test__/deep`).filter((name) => name.endsWith('.test.ts'))
+  : [];
+const suites = [
+  { name: 'build', command: process.execPath, args: ['.ci/build.mjs'], count: checkCount, required: true },
+  {
+    name: 'rust deep tests',
+    command: 'cargo',
+    args: ['test', '--workspace', '--release', '--locked', '--', '--ignored', 'deep_'],
+    count: cargoCount,
+  },
+];
+if (deep.length > 0) {
+  const args = ['--no-install', 'ava', '--tap', '--timeout=10m', '--concurrency=1', '__test__/deep/*.test.ts'];
+  suites.push({ name: 'api deep tests', command: 'npx', args, count: tapCount });
+}
+if (existsSync(`${root}/.ci/arm64-kernel`)) {
+  suites.push({ name: 'kernel on arm64', command: `${root}/.ci/arm64-kernel`, count: arm64Count });
+}
+
+/** Counts of cargo's, or why there are none. */
+function arm64Count(output) {
+  const [, notRun] = /^arm64: not run \((.*)\)$/m.exec(output) ?? [];
+  return { ...cargoCount(output), notRun };
+}
+
+// What depends on the instruction set: distances, so graphs, recall and answers. The best set of the machine has been
+// through everything by `npm test`; the others are run here.
+const every = process.arch === 'arm64' ? ['neon', 'scalar'] : ['avx512', 'avx2', 'scalar'];
+const best = every.find(isPresent);
+const engine = ['determinism', 'recall', 'edges', 'model'].flatMap((name) => ['--test', name]);
+for (const isa of every.filter((each) => each !== best)) {
+  const force = { env: { AUSPEX_ISA: isa }, isa };
+  const rust = { command: 'cargo', args: ['test', '-p', 'auspex-engine', '--locked', ...engine], count: cargoCount };
+  const api = { command: 'npx', args: ['--no-install', 'ava', '--tap', '__test__/0*.test.ts'], count: tapCount };
+  suites.push({ name: `engine on ${isa}`, ...rust, ...force }, { name: `api tests on ${isa}`, ...api, ...force });
+}
+
+console.log(`instruction sets: ${every.filter(isPresent).join(', ')} (${best} by npm test, the others here)`);
+await runSuites(
+  suites.filter(({ name, isa }) => {
+    if (!isa || isPresent(isa)) return true;
+    console.log(`not run  ${name}: this machine has no ${isa}`);
+    return false;
+  }),
+);
+
+/** Asked of the processor: an instruction set is not absent because the library says so. */
+function isPresent(isa) {
+  if (isa === 'scalar' || isa === 'neon') return true;
+  if (!existsSync('/proc/cpuinfo')) return isa === 'avx2';
+  const flags = new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].trim().split(' '));
+  const needed = isa === 'avx2' ? ['avx2'] : ['avx512f', 'avx512bw', 'avx512vl', 'avx512_vnni'];
+  return needed.every((flag) => flags.has(flag));
+}

@@ -1,0 +1,3 @@
+import { buffers } from './hazards/buffers.ts';
+
+buffers({ rounds: 50, workers: 10 });

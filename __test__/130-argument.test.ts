@@ -1,0 +1,4 @@
+import { fuzz, table } from './hazards/arguments.ts';
+
+table();
+fuzz(500);

@@ -1,0 +1,3 @@
+import { fuzz } from '../hazards/arguments.ts';
+
+fuzz(10_000);

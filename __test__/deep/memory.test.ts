@@ -1,0 +1,3 @@
+import { memory } from '../hazards/memory.ts';
+
+memory(100_000);

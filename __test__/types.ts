@@ -1,0 +1,87 @@
+/** Uses that must compile, and uses that must not. Never run. */
+import {
+  type Batch,
+  type Collection,
+  type Hit,
+  isAuspexError,
+  type LocalCollection,
+  open,
+  type Progress,
+} from '../dist/index.mjs';
+
+interface Doc {
+  title: string;
+  year: number;
+  tags: string[];
+  draft?: boolean;
+}
+
+export async function uses(v: Float32Array) {
+  const a = await open({ dim: 3 });
+  await a.upsert([{ id: 'a', vector: [1, 2, 3] }]);
+  const h = await a.search(v);
+  h[0]?.metadata;
+
+  const c = await open<Doc>({ dim: 3, metric: 'l2', m: 16, efConstruction: 100, efSearch: 64, seed: 1, threads: 0 });
+  await c.upsert({ ids: ['a'], vectors: v, metadata: [{ title: 't', year: 1, tags: [] }] });
+  const hits = await c.search(v, { k: 5, efSearch: 100, exact: true, signal: AbortSignal.timeout(1000) });
+  const y: number | undefined = hits[0]?.metadata.year;
+  const w = await c.search(v, { include: { vector: true, metadata: false } });
+  const q: Float32Array | undefined = w[0]?.vector;
+  const s: Hit<Doc>[] = c.searchSync(v);
+  const tensor = await c.search({ data: v, dims: [1, 3] });
+  tensor[0]?.score.toFixed();
+
+  const g = await c.get('a');
+  g?.metadata.title;
+  const gs = await c.get(['a', 'b'], { include: { vector: true } });
+  gs[0]?.vector;
+  for await (const it of c.items()) it.metadata.title;
+  for await (const it of c.items({ include: { vector: true, metadata: false } })) it.vector;
+  const near = await c.similar('a', { include: { vector: true } });
+  near[0]?.vector;
+
+  const batch = await c.searchBatch([v, [1, 2, 3]], { k: 3 });
+  const [counts, distances]: [Uint32Array, Float32Array] = [batch.counts, batch.distances];
+  const removed: number = (await c.delete('a')) + (await c.delete(['a', 'b']));
+  const loaded: number = await c.load([{ id: 'a', vector: v, metadata: { title: 't', year: 1, tags: [] } }], {
+    mode: 'insert',
+    batchSize: 10,
+    onProgress: ({ done, total }: Progress) => [done, total],
+  });
+  const overTheWire: Collection<Doc> = c;
+  const plain: Batch<{ x?: number }> = { ids: ['a'], vectors: v };
+  try {
+    await using d = await open({ dim: 2 });
+    await d.insert({ id: 'x', vector: [1, 2] });
+  } catch (e) {
+    if (isAuspexError(e)) e.code satisfies string;
+  }
+
+  // @ts-expect-error metadata required
+  await c.upsert([{ id: 'a', vector: v }]);
+  // @ts-expect-error metadata required
+  await c.insert({ ids: ['a'], vectors: v });
+  // @ts-expect-error no vector
+  (await c.search(v))[0]?.vector;
+  // @ts-expect-error no metadata
+  w[0]?.metadata;
+  // @ts-expect-error no such option
+  await c.search(v, { efsearch: 3 });
+  // @ts-expect-error the caller's thread has no signal to wait for
+  c.searchSync(v, { signal: AbortSignal.timeout(1) });
+  // @ts-expect-error dim required
+  await open({ metric: 'dot' });
+  // @ts-expect-error no such metric
+  await open({ dim: 2, metric: 'hamming' });
+  // @ts-expect-error rows come back one by one
+  (await c.get('a')).length;
+  // @ts-expect-error only in this process
+  overTheWire.searchSync(v);
+  // @ts-expect-error read-only
+  c.dim = 4;
+
+  return [y, q, s, counts, distances, removed, loaded, plain] satisfies unknown[];
+}
+
+export const anyOne = (c: LocalCollection): Collection => c;
