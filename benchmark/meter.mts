@@ -1,0 +1,70 @@
+/** Clocks and figures: wall and CPU time, percentiles, recall, memory, the machine. */
+import { arch, cpus, platform, totalmem } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { info } from 'auspex';
+
+/** Milliseconds of the clock on the wall, and of all threads of this process together. */
+export interface Time {
+  ms: number;
+  cpuMs: number;
+}
+
+/** Runs work and measures it. */
+export async function timed<T>(work: () => T | Promise<T>): Promise<Time & { result: T }> {
+  const [begun, before] = [performance.now(), process.cpuUsage()];
+  const result = await work();
+  const { user, system } = process.cpuUsage(before);
+  return { ms: round(performance.now() - begun, 3), cpuMs: round((user + system) / 1000, 3), result };
+}
+
+/** Microseconds: half of the calls took at most p50, 99 of 100 at most p99. */
+export interface Latency {
+  p50: number;
+  p99: number;
+  mean: number;
+}
+
+/** What the single calls took, in milliseconds, as a latency in microseconds. */
+export function latency(ms: readonly number[]): Latency {
+  const sorted = Float64Array.from(ms).sort();
+  const at = (share: number) => round(1000 * (sorted[Math.ceil(share * sorted.length) - 1] ?? Number.NaN), 2);
+  const mean = (1000 * sorted.reduce((sum, x) => sum + x, 0)) / sorted.length;
+  return { p50: at(0.5), p99: at(0.99), mean: round(mean, 2) };
+}
+
+/**
+ * The share of the true neighbours that were found.
+ *
+ * @param found ids of the hits of each query
+ * @param truth ids of the true neighbours of each query
+ */
+export function recall(found: readonly (readonly string[])[], truth: readonly (readonly string[])[]): number {
+  let [hits, all] = [0, 0];
+  for (const [i, ids] of truth.entries()) {
+    const known = new Set(ids);
+    all += known.size;
+    hits += (found[i] ?? []).filter((id) => known.delete(id)).length;
+  }
+  return round(hits / all, 4);
+}
+
+/** Bytes of this process: now, without garbage, and the most so far. */
+export function memory(): { rss: number; peakRss: number } {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  return { rss: process.memoryUsage.rss(), peakRss: 1024 * process.resourceUsage().maxRSS };
+}
+
+/** What the figures were measured on. */
+export function machine() {
+  const { version, isa, threads } = info();
+  const model = cpus()[0]?.model.trim() ?? 'unknown';
+  const of = { platform: platform(), arch: arch(), cpu: model, cores: cpus().length, ram: totalmem() };
+  return { version, isa, threads, node: process.version, ...of };
+}
+
+/** A number with at most so many digits behind the point. */
+export function round(x: number, digits: number): number {
+  return Number(x.toFixed(digits));
+}

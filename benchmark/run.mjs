@@ -1,0 +1,31 @@
+// `npm run demo` and `npm run bench`: reads the flags, installs and builds where that is due, then runs
+// demo.mts or bench.mts.
+import { register } from 'node:module';
+import { COMMANDS, help, readFlags, UsageError } from './flags.mjs';
+import { ready } from './ready.mjs';
+
+const [name = 'demo', ...args] = process.argv.slice(2);
+
+// Whoever reads may have seen enough, as `head` has.
+process.stdout.on('error', () => process.exit());
+
+try {
+  if (!Object.hasOwn(COMMANDS, name))
+    throw new UsageError(`there is no ${name}: ${Object.keys(COMMANDS).join(' or ')}`);
+  const flags = readFlags(name, args);
+  if (flags.help) {
+    console.log(help(name));
+  } else if (await ready()) {
+    register('@oxc-node/core/esm', import.meta.url);
+    const { main } = await (name === 'demo' ? import('./demo.mts') : import('./bench.mts'));
+    await main(flags);
+  } else {
+    process.exitCode = 1;
+  }
+} catch (error) {
+  const expected = error instanceof UsageError;
+  console.error(
+    expected ? `${error.message}\n${name in COMMANDS ? `npm run ${name} -- --help says more` : ''}` : error,
+  );
+  process.exitCode = expected ? 2 : 1;
+}
