@@ -19,6 +19,7 @@ await runSuites([
   },
   { ...cargo('rust tests', ...tests), count: cargoCount },
   tool('typescript', 'tsc', '--noEmit', '-p', '__test__'),
+  tool('typescript of the benchmark', 'tsc', '--noEmit', '-p', 'benchmark'),
   tool('lints and format', 'biome', 'check', '--error-on-warnings', '.'),
   node('index.d.ts is current', '.ci/types.mjs', '--check'),
   { ...tool('api tests', 'ava', '--tap', '__test__/*.test.ts'), count: tapCount },
