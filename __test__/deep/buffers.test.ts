@@ -1,3 +1,3 @@
 import { buffers } from '../hazards/buffers.ts';
 
-buffers({ rounds: 1000, workers: 300 });
+buffers({ rounds: 1000, workers: 200 });

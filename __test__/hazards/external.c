@@ -1,5 +1,5 @@
 /* Preloaded: makes Node-API answer as it does in Electron, where no buffer may lie outside of V8's memory. Symbols
- * that somebody looks up by name are replaced; how often, and what for, is written to AUSPEX_EXTERNAL_LOG. */
+ * that somebody looks up by name are replaced; who does, and who calls them, is written to AUSPEX_EXTERNAL_LOG. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@ static void note(const char *what, const char *name, const void *caller) {
   const char *path = getenv("AUSPEX_EXTERNAL_LOG");
   Dl_info from = {0};
   if (!path) return;
-  if (caller) dladdr(caller, &from);
+  dladdr(caller, &from);
   int file = open(path, O_WRONLY | O_APPEND | O_CREAT, 0600);
   if (file < 0) return;
   dprintf(file, "%s %s %s\n", what, name, from.dli_fname ? from.dli_fname : "");
@@ -22,12 +22,12 @@ static void note(const char *what, const char *name, const void *caller) {
 }
 
 static int refuse_arraybuffer(void) {
-  note("called", "napi_create_external_arraybuffer", NULL);
+  note("called", "napi_create_external_arraybuffer", __builtin_return_address(0));
   return napi_no_external_buffers_allowed;
 }
 
 static int refuse_buffer(void) {
-  note("called", "napi_create_external_buffer", NULL);
+  note("called", "napi_create_external_buffer", __builtin_return_address(0));
   return napi_no_external_buffers_allowed;
 }
 
