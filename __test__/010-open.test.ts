@@ -76,3 +76,14 @@ test('each option is read once', async (t) => {
   await open(options);
   t.is(reads, 1);
 });
+
+test.serial('what somebody added to Object.prototype is no option', async (t) => {
+  Object.defineProperty(Object.prototype, 'theirs', { value: 1, enumerable: true, configurable: true });
+  try {
+    await using c = await open({ dim: 2 });
+    await c.upsert({ id: 'a', vector: [1, 2] });
+    t.is((await c.search([1, 2], { k: 3 })).length, 1);
+  } finally {
+    delete (Object.prototype as { theirs?: number }).theirs;
+  }
+});

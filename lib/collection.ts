@@ -236,9 +236,9 @@ class NativeBacked {
     const parsed: unknown[] | undefined = metadata === undefined ? undefined : JSON.parse(metadata);
     return ids.map((id, i) => {
       if (id === null) return undefined;
-      const row: Record<string, unknown> = { id };
       const distance = distances[i];
-      if (distance !== undefined) Object.assign(row, { distance, score: SCORE[this.metric](distance) });
+      const near = distance === undefined ? undefined : SCORE[this.metric](distance);
+      const row: Record<string, unknown> = near === undefined ? { id } : { id, distance, score: near };
       if (parsed) row.metadata = parsed[i];
       if (vectors) row.vector = vectors.slice(i * this.dim, (i + 1) * this.dim);
       return row;

@@ -10,14 +10,14 @@ export function readOptions<T>(given: unknown, schema: Schema<T>, name = 'option
   const read: Partial<T> = {};
   if (given === undefined) return read;
   if (typeof given !== 'object' || given === null || Array.isArray(given)) throw typeError(name, 'an object', given);
-  const known = Object.keys(schema);
-  const key = Object.keys(given).find((each) => !known.includes(each));
+  const known = Object.keys(schema) as (keyof T & string)[];
+  const key = Object.keys(given).find((each) => !(known as string[]).includes(each));
   if (key !== undefined) {
     const nearest = known.reduce((best, next) => (likeness(key, next) > likeness(key, best) ? next : best));
     const message = `${name} has no ${JSON.stringify(key.slice(0, 64))}: did you mean ${nearest}? Known: ${known.join(', ')}`;
     throw coded(new TypeError(message), 'ERR_ARGUMENT');
   }
-  for (const key in schema) {
+  for (const key of known) {
     const value = (given as Partial<T>)[key];
     if (value !== undefined) read[key] = required(value, schema[key], name === 'options' ? key : `${name}.${key}`);
   }
