@@ -6,6 +6,7 @@ import { across, cancellable, native } from './native';
 import { readOptions, required, type Schema } from './options';
 import { type Columns, orTooMuch, readId, readIds, readQuery, readRows, readVectors, rowsIn } from './rows';
 import type * as Api from './types';
+import type { LocalCollection, Metadata, OpenOptions } from './types';
 import { writesOf } from './writes';
 
 /** Floats in a page of rows on their way out: 1 MiB. */
@@ -16,15 +17,13 @@ type ExactOptions = { k: number; metric?: Api.Metric; dim: number; signal?: Abor
 
 const BUILD = { m: 'number', efConstruction: 'number', efSearch: 'number', seed: 'number', threads: 'number' } as const;
 const KEEP = { ifMissing: 'string', durability: 'string', model: 'string' } as const;
-const OPEN: Schema<Api.OpenOptions> = { dim: 'number', metric: 'string', ...BUILD, ...KEEP, signal: 'signal' };
+const OPEN: Schema<OpenOptions> = { dim: 'number', metric: 'string', ...BUILD, ...KEEP, signal: 'signal' };
 const EXACT: Schema<ExactOptions> = { k: 'number', metric: 'string', dim: 'number', signal: 'signal' };
 const WRITE: Schema<Api.WriteOptions> = { signal: 'signal', onProgress: 'function' };
 const GET: Schema<Api.ReadOptions> = { include: 'object' };
 const INCLUDE: Schema<Api.Include> = { metadata: 'boolean', vector: 'boolean' };
 const NEAR = { k: 'number', efSearch: 'number', exact: 'boolean' } as const;
 const SEARCH: Schema<Search> = { ...NEAR, include: 'object', signal: 'signal' };
-const SEARCH_SYNC: Schema<Omit<Search, 'signal'>> = { ...NEAR, include: 'object' };
-const SEARCH_BATCH: Schema<Omit<Search, 'include'>> = { ...NEAR, signal: 'signal' };
 
 /** Larger is better. */
 const SCORE = { cosine: (d: number) => 1 - d, dot: (d: number) => 0 - d, l2: (d: number) => 1 / (1 + d) };
@@ -41,25 +40,18 @@ const SCORE = { cosine: (d: number) => 1 - d, dot: (d: number) => 0 - d, l2: (d:
  * await notes.upsert([{ id: 'a', vector: embedding, metadata: { title: 'First' } }]);
  * const hits = await notes.search(query, { k: 5 });
  */
-export async function open<M extends object = Api.Metadata>(
-  options: Api.OpenOptions & { dim: number },
-): Promise<Api.LocalCollection<M>>;
-export async function open<M extends object = Api.Metadata>(
-  path: string,
-  options?: Api.OpenOptions,
-): Promise<Api.LocalCollection<M>>;
+export function open<M extends object = Metadata>(options: OpenOptions & { dim: number }): Promise<LocalCollection<M>>;
+export function open<M extends object = Metadata>(path: string, options?: OpenOptions): Promise<LocalCollection<M>>;
 export async function open(...given: unknown[]): Promise<unknown> {
   const path = typeof given[0] === 'string' ? resolve(given[0]) : undefined;
-  if (given[0] === '') throw rangeError('ERR_ARGUMENT', "path is ''; it must name a folder");
-  const { signal, ...options } = readOptions<Api.OpenOptions>(given[path === undefined ? 0 : 1], OPEN);
+  if (given[0] === '') throw rangeError("path is ''; it must name a folder");
+  const { signal, ...options } = readOptions<OpenOptions>(given[path === undefined ? 0 : 1], OPEN);
   if (path === undefined) required(options.dim, 'number', 'dim');
   const opened = await cancellable(() => native().open(path, options), signal, true);
-  if (signal?.aborted) {
-    await across(() => opened.close());
-    throw signal.reason;
-  }
   // What the arguments of its methods are is for the methods to find out: they come from JavaScript.
-  return new NativeBacked(opened, path);
+  if (!signal?.aborted) return new NativeBacked(opened, path);
+  await across(() => opened.close());
+  throw signal.reason;
 }
 
 /**
@@ -89,18 +81,17 @@ export function info() {
   return across(() => native().info());
 }
 
-/** {@link Api.LocalCollection} over the addon. */
+/** {@link LocalCollection} over the addon. */
 class NativeBacked {
   readonly dim: number;
   readonly metric: Api.Metric;
+  readonly path: string | undefined;
   readonly #native: NativeCollection;
   readonly #writes: ReturnType<typeof writesOf>;
   #closing: Promise<void> | undefined;
 
-  constructor(
-    collection: NativeCollection,
-    readonly path: string | undefined,
-  ) {
+  constructor(collection: NativeCollection, path: string | undefined) {
+    this.path = path;
     this.#native = collection;
     this.#writes = writesOf(collection);
     this.dim = collection.dim;
@@ -131,7 +122,7 @@ class NativeBacked {
     const stream = Object(rows) as AsyncIterable<unknown>;
     const iterable = stream === rows && (Symbol.asyncIterator in stream || Symbol.iterator in stream);
     if (!iterable) throw typeError('rows', 'an iterable or an async iterable', rows);
-    return load(stream, this.dim, how, async (batch) => this.#write(how.mode, batch, { signal: how.signal }));
+    return load(stream, how, async (batch) => this.#write(how.mode, batch, { signal: how.signal }));
   }
 
   async delete(what: unknown) {
@@ -150,13 +141,9 @@ class NativeBacked {
     return typeof what === 'string' ? found[0] : found;
   }
 
-  async has(id: unknown) {
-    return across(() => this.#open.has(readId(id)));
-  }
-
-  async count() {
-    return this.#open.size;
-  }
+  readonly has = async (id: unknown) => across(() => this.#open.has(readId(id)));
+  readonly stats = async () => across(() => this.#open.stats());
+  readonly count = async () => this.#open.size;
 
   async *items(options?: unknown) {
     const { metadata, vector } = readInclude(readOptions(options, GET).include);
@@ -179,13 +166,13 @@ class NativeBacked {
   }
 
   searchSync(query: unknown, options?: unknown) {
-    const { how } = readSearch(options, SEARCH_SYNC);
+    const { how } = readSearch(options, { ...NEAR, include: 'object' });
     const floats = readQuery(query, this.dim);
     return this.#rows(across(() => this.#open.searchSync(floats, how)));
   }
 
   async searchBatch(queries: unknown, options?: unknown): Promise<Api.BatchHits> {
-    const { signal, how } = readSearch(options, SEARCH_BATCH);
+    const { signal, how } = readSearch(options, { ...NEAR, signal: 'signal' });
     const floats = readVectors(queries, this.dim, 'queries');
     const { columns, names } = await cancellable((token) => this.#open.searchBatch(floats, how, token), signal);
     const id = (q: number, h: number) => names.id(required(q, 'number', 'query'), required(h, 'number', 'hit'));
@@ -201,10 +188,6 @@ class NativeBacked {
     const { signal, how } = readSearch(options, SEARCH);
     const floats = readQuery(query, this.dim);
     return cancellable(() => this.#open.explain(floats, how), signal);
-  }
-
-  async stats(): Promise<Api.Stats> {
-    return across(() => this.#open.stats());
   }
 
   async flush(): Promise<void> {
@@ -253,6 +236,4 @@ function readSearch(given: unknown, schema: Partial<Schema<Search>>) {
   return { signal, how: { ...rest, exact, ...readInclude(include) } };
 }
 
-function readInclude(given: unknown): Required<Api.Include> {
-  return { metadata: true, vector: false, ...readOptions(given, INCLUDE, 'include') };
-}
+const readInclude = (given: unknown) => ({ metadata: true, vector: false, ...readOptions(given, INCLUDE, 'include') });

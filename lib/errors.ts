@@ -37,17 +37,14 @@ export function isAuspexError(error: unknown): error is Error & { readonly code:
 }
 
 /** An argument of the wrong type. */
-export function typeError(name: string, expected: string, value: unknown): TypeError {
-  return coded(new TypeError(`${name} must be ${expected}, got ${show(value)}`), 'ERR_ARGUMENT');
-}
+export const typeError = (name: string, expected: string, value: unknown) =>
+  coded(new TypeError(`${name} must be ${expected}, got ${show(value)}`));
 
 /** An argument out of its range, or of the wrong length. */
-export function rangeError(code: ErrorCode, message: string): RangeError {
-  return coded(new RangeError(message), code);
-}
+export const rangeError = (message: string, code?: ErrorCode) => coded(new RangeError(message), code);
 
 /** Marks an error about an argument as one of this library's. */
-export function coded<E extends Error>(error: E, code: ErrorCode): E {
+export function coded<E extends Error>(error: E, code: ErrorCode = 'ERR_ARGUMENT'): E {
   ofArguments.add(error);
   return Object.assign(error, { code });
 }
@@ -62,7 +59,7 @@ export function show(value: unknown): string {
 export function rethrow(cause: unknown): never {
   if (isAuspexError(cause)) throw cause;
   const { code, message } = cause as Error & { code: ErrorCode };
-  const range = /^ERR_(ARGUMENT|DIMENSION|NOT_FINITE|ZERO_VECTOR)$/.test(code);
-  if (range) throw Object.assign(rangeError(code, message), { cause });
+  if (/^ERR_(ARGUMENT|DIMENSION|NOT_FINITE|ZERO_VECTOR)$/.test(code))
+    throw Object.assign(rangeError(message, code), { cause });
   throw new AuspexError(/^ERR_/.test(code) ? code : 'ERR_INTERNAL', message, { cause });
 }

@@ -8,22 +8,19 @@ import { reporter } from './writes';
 
 /** Floats in a batch: 8 MiB. */
 const BATCH = 2 ** 21;
-/** What one call may hold: 1 GiB of floats. */
-const CALL = 2 ** 28;
 
 const LOAD: Schema<LoadOptions> = { batchSize: 'number', mode: 'string', signal: 'signal', onProgress: 'function' };
 
 /** Reads the options of `load`. */
 export function readLoad(given: unknown, dim: number) {
   const { batchSize = rowsIn(BATCH, dim), mode = 'upsert', ...job } = readOptions(given, LOAD);
-  const most = Math.floor(CALL / dim);
-  if (mode !== 'insert' && mode !== 'upsert')
-    throw rangeError('ERR_ARGUMENT', `mode is insert or upsert, not ${show(mode)}`);
-  if (Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= most) return { batchSize, mode, ...job };
-  throw rangeError('ERR_ARGUMENT', `batchSize must be an integer from 1 to ${most}, got ${batchSize}`);
+  if (mode !== 'insert' && mode !== 'upsert') throw rangeError(`mode is insert or upsert, not ${show(mode)}`);
+  // One call may hold 1 GiB of floats.
+  const most = Math.floor(2 ** 28 / dim);
+  if (Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= most) return { batchSize, mode, dim, ...job };
+  throw rangeError(`batchSize must be an integer from 1 to ${most}, got ${batchSize}`);
 }
 
-type How = ReturnType<typeof readLoad>;
 type Write = (batch: Columns) => Promise<unknown>;
 
 /**
@@ -33,26 +30,26 @@ type Write = (batch: Columns) => Promise<unknown>;
  * @param stream an iterable of either kind: `for await` takes both
  * @param write one atomic batch; has copied the rows when it returns
  */
-export async function load(stream: AsyncIterable<unknown>, dim: number, how: How, write: Write) {
-  const { batchSize: size, signal, onProgress } = how;
+export async function load(stream: AsyncIterable<unknown>, how: ReturnType<typeof readLoad>, write: Write) {
+  const { batchSize: size, dim, signal, onProgress } = how;
   const floats = orTooMuch(() => new Float32Array(size * dim));
   const [ids, metadata]: [string[], string[]] = [[], []];
   let [seen, loaded] = [0, 0];
   let writing: Promise<unknown> = Promise.resolve();
   const stop = new AbortController();
   const fail = (error: unknown) => stop.abort(error);
-  const abort = () => fail(signal?.reason);
-  signal?.addEventListener('abort', abort);
+  signal?.addEventListener('abort', () => fail(signal.reason), { signal: stop.signal });
   const report = reporter({ onProgress }, 'load', undefined, () => loaded);
   const reading = read().catch(fail);
   await Promise.race([reading, once(stop.signal, 'abort')]);
   // A stream that stalls closes at its next step: nobody waits for that.
   await Promise.race([reading, setImmediate()]);
   await writing;
-  signal?.removeEventListener('abort', abort);
   const thrown = report(loaded);
   if (thrown) fail(thrown.error);
   const { aborted, reason } = stop.signal;
+  // Nothing listens to the caller's signal any more.
+  stop.abort();
   if (!aborted) return loaded;
   throw isAuspexError(reason) ? Object.assign(reason, { loaded }) : reason;
 

@@ -19,10 +19,7 @@ const FILES: Record<string, () => Binding> = {
 let loaded: Binding | undefined;
 
 /** The addon, loaded at the first call: importing the package never throws. */
-export function native(): Binding {
-  loaded ??= load(`${process.platform}-${process.arch}`);
-  return loaded;
-}
+export const native = (): Binding => (loaded ??= load(`${process.platform}-${process.arch}`));
 
 function load(machine: string): Binding {
   const names = Object.keys(FILES).filter((name) => name.startsWith(machine));

@@ -6,16 +6,15 @@ type Kind = 'boolean' | 'number' | 'string' | 'object' | 'function' | 'signal';
 export type Schema<T> = { readonly [K in keyof T]-?: Kind };
 
 /** Reads an options object, each property once. A key that is not in the schema is an error that names the nearest. */
-export function readOptions<T>(given: unknown, schema: Schema<T>, name = 'options'): Partial<T> {
+export function readOptions<T>(given: unknown = {}, schema: Schema<T>, name = 'options'): Partial<T> {
   const read: Partial<T> = {};
-  if (given === undefined) return read;
   if (typeof given !== 'object' || given === null || Array.isArray(given)) throw typeError(name, 'an object', given);
   const known = Object.keys(schema) as (keyof T & string)[];
   const key = Object.keys(given).find((each) => !(known as string[]).includes(each));
   if (key !== undefined) {
     const nearest = known.reduce((best, next) => (likeness(key, next) > likeness(key, best) ? next : best));
     const message = `${name} has no ${JSON.stringify(key.slice(0, 64))}: did you mean ${nearest}? Known: ${known.join(', ')}`;
-    throw coded(new TypeError(message), 'ERR_ARGUMENT');
+    throw coded(new TypeError(message));
   }
   for (const key of known) {
     const value = (given as Partial<T>)[key];

@@ -23,10 +23,22 @@ const VECTOR = 'a Float32Array, a Float64Array or an array of numbers';
  * @param from number of the first row, in a stream
  */
 export function readRows(input: unknown, dim: number, from = 0): Columns {
-  if (!Array.isArray(input) && 'ids' in Object(input)) {
-    const { ids, vectors, metadata } = input as { [column: string]: unknown };
-    return toColumns(dim, ids, vectors, metadata, (column) => (i) => `${column}[${i}]`);
-  }
+  const batch = !Array.isArray(input) && 'ids' in Object(input);
+  const columns: Record<keyof Columns, unknown> = batch ? (input as Columns) : transpose(input, from);
+  const { ids: keys, vectors, metadata: data } = columns;
+  const name = (many: string, one: string) => (i: number) => (batch ? `${many}[${i}]` : `rows[${from + i}].${one}`);
+  const ids = readIds(keys, name('ids', 'id'));
+  if (data !== undefined && !Array.isArray(data)) throw typeError('metadata', 'an array', data);
+  if (data && data.length !== ids.length) throw rangeError(`metadata has ${data.length} entries for ${ids.length} ids`);
+  const metadata = data && ids.map((_, i) => json(data[i], name('metadata', 'metadata'), i));
+  const floats = readVectors(vectors, dim, 'vectors', name('vectors', 'vector'));
+  const expected = `${ids.length} ids x ${dim} = ${ids.length * dim} floats`;
+  if (lengthOf(floats) !== ids.length * dim) throw dimension('vectors', floats, expected);
+  return { ids, metadata, vectors: floats };
+}
+
+/** One row or rows as columns, not checked yet. */
+function transpose(input: unknown, from: number) {
   const [ids, vectors, metadata]: [unknown[], unknown[], unknown[]] = [[], [], []];
   for (const [i, row] of (Array.isArray(input) ? input : [input]).entries()) {
     if (typeof row !== 'object' || row === null) throw typeError(`rows[${from + i}]`, 'a row { id, vector }', row);
@@ -34,23 +46,7 @@ export function readRows(input: unknown, dim: number, from = 0): Columns {
     vectors.push(row.vector);
     metadata.push(row.metadata);
   }
-  const some = metadata.some((each) => each !== undefined);
-  const one = { ids: 'id', vectors: 'vector', metadata: 'metadata' };
-  return toColumns(dim, ids, vectors, some ? metadata : undefined, (of) => (i) => `rows[${from + i}].${one[of]}`);
-}
-
-type Naming = (column: 'ids' | 'vectors' | 'metadata') => Name;
-
-function toColumns(dim: number, keys: unknown, vectors: unknown, data: unknown, name: Naming): Columns {
-  const ids = readIds(keys, name('ids'));
-  if (data !== undefined && !Array.isArray(data)) throw typeError('metadata', 'an array', data);
-  if (data && data.length !== ids.length)
-    throw rangeError('ERR_ARGUMENT', `metadata has ${data.length} entries for ${ids.length} ids`);
-  const metadata = data && ids.map((_, i) => json(data[i], name('metadata'), i));
-  const floats = readVectors(vectors, dim, 'vectors', name('vectors'));
-  const expected = `${ids.length} ids x ${dim} = ${ids.length * dim} floats`;
-  if (lengthOf(floats) !== ids.length * dim) throw dimension('vectors', floats, expected);
-  return { ids, metadata, vectors: floats };
+  return { ids, vectors, metadata: metadata.some((each) => each !== undefined) ? metadata : undefined };
 }
 
 /** Row-major floats: a Float32Array as it is, anything else copied. */
@@ -78,14 +74,12 @@ export function readIds(given: unknown, name: Name = (i) => `ids[${i}]`): string
 /** An id: well-formed text. Its length is for the engine to judge. */
 export function readId(id: unknown, name: Name = () => 'id', i = 0): string {
   if (typeof id !== 'string') throw typeError(name(i), 'a string', id);
-  if (!id.isWellFormed()) throw rangeError('ERR_ARGUMENT', `${name(i)} has a lone surrogate: ${show(id)}`);
+  if (!id.isWellFormed()) throw rangeError(`${name(i)} has a lone surrogate: ${show(id)}`);
   return id;
 }
 
 /** So many rows have so many floats: at least 1, at most 10,000. */
-export function rowsIn(floats: number, dim: number): number {
-  return Math.max(1, Math.min(10_000, Math.floor(floats / dim)));
-}
+export const rowsIn = (floats: number, dim: number) => Math.max(1, Math.min(10_000, Math.floor(floats / dim)));
 
 /** What `make` makes, or `ERR_MEMORY` when it is longer than can be. */
 export function orTooMuch<T>(make: () => T): T {
@@ -99,11 +93,10 @@ export function orTooMuch<T>(make: () => T): T {
 /** The floats of a Float32Array or of a tensor whose shape is theirs. */
 function floatsOf(given: unknown, dim: number, name: string, expected: string): Float32Array {
   if (types.isFloat32Array(given)) return given;
-  const { data: floats, dims } = (typeof given === 'object' && given ? given : {}) as Partial<TensorLike>;
+  const { data: floats, dims } = Object(given) as Partial<TensorLike>;
   if (floats === undefined && dims === undefined) throw typeError(name, expected, given);
   if (!types.isFloat32Array(floats)) throw typeError(`${name}.data`, 'a Float32Array', floats);
-  const shape: unknown[] = Array.isArray(dims) && dims.length <= 2 ? [...dims] : [];
-  const [width, rows = 1] = shape.reverse();
+  const [width, rows = 1]: unknown[] = Array.isArray(dims) && dims.length <= 2 ? [...dims].reverse() : [];
   if (width === dim && typeof rows === 'number' && rows * dim === lengthOf(floats)) return floats;
   throw dimension(`${name}.data with dims ${show(dims)}`, floats, `dims [${dim}] or [n, ${dim}]`);
 }
@@ -128,16 +121,15 @@ function gather(vectors: readonly unknown[], dim: number, name: Name): Float32Ar
 
 function dimension(name: string, vector: { readonly length: number }, expected: number | string): RangeError {
   const hint = isDetached(vector) ? ': its buffer was probably transferred to another thread' : '';
-  return rangeError('ERR_DIMENSION', `${name} has length ${lengthOf(vector)}, expected ${expected}${hint}`);
+  return rangeError(`${name} has length ${lengthOf(vector)}, expected ${expected}${hint}`, 'ERR_DIMENSION');
 }
 
 const typed = Object.getPrototypeOf(Float32Array.prototype) as Float32Array;
 const typedLength = Object.getOwnPropertyDescriptor(typed, 'length')?.get;
 
 /** How many there are, whatever a property of a typed array's own says. */
-function lengthOf(vector: { readonly length: number }): number {
-  return types.isTypedArray(vector) ? typedLength?.call(vector) : vector.length;
-}
+const lengthOf = (vector: { readonly length: number }): number =>
+  types.isTypedArray(vector) ? typedLength?.call(vector) : vector.length;
 
 /** A view that its buffer was taken or shrunk away from has length 0, like an empty one; using it tells them apart. */
 function isDetached(vector: { readonly length: number }): boolean {
