@@ -4,6 +4,58 @@ use std::sync::Arc;
 
 use crate::view::View;
 
+/// Rows found, nearest first, with the view that they were found in.
+pub struct Hits {
+    pub(crate) view: Option<Arc<View>>,
+    pub(crate) rows: Vec<u32>,
+    /// Their distances: true l2, one minus the cosine, or the negated product.
+    pub distances: Vec<f32>,
+}
+
+impl Hits {
+    /// No hits yet; a search fills them, and filling them again reuses their memory.
+    #[must_use]
+    pub fn new() -> Hits {
+        Hits { view: None, rows: Vec::new(), distances: Vec::new() }
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The id of hit `i`.
+    #[must_use]
+    pub fn id(&self, i: usize) -> &str {
+        self.view.as_ref().map_or("", |view| view.rows.id(self.rows[i]))
+    }
+
+    /// The JSON object that hit `i` was given.
+    #[must_use]
+    pub fn metadata(&self, i: usize) -> &str {
+        self.view.as_ref().map_or("{}", |view| view.rows.metadata(self.rows[i]))
+    }
+
+    /// The vector of hit `i`, as it was given.
+    #[must_use]
+    pub fn vector(&self, i: usize) -> &[f32] {
+        self.view.as_ref().map_or(&[], |view| view.rows.vector(self.rows[i]))
+    }
+}
+
+impl Default for Hits {
+    fn default() -> Hits {
+        Hits::new()
+    }
+}
+
 /// Rows found by id or by a cursor.
 pub struct Found {
     pub(crate) rows: Vec<Option<u32>>,

@@ -19,6 +19,7 @@ use crate::arena::{Arena, Writer};
 use crate::error::Result;
 use crate::options::Metric;
 use crate::rows::{Rows, norm};
+use crate::workers::Workers;
 
 const LINE: usize = 64;
 const SAMPLE: usize = 2048;
@@ -151,7 +152,7 @@ impl Codes {
     }
 
     /// The code of a row under this calibration.
-    pub fn encode(&self, rows: &Rows, row: u32) -> Encoded {
+    fn encode(&self, rows: &Rows, row: u32) -> Encoded {
         let mut code = vec![0; self.stride()];
         let vector = rows.vector(row);
         let clamped = self.calibration.encode(vector, rows.inverse_norm(row), &mut code);
@@ -163,6 +164,22 @@ impl Codes {
             extra = (rest.sqrt() / f64::from(self.calibration.scale)) as f32;
         }
         Encoded { code, sum, norm: squares, extra, length, clamped }
+    }
+
+    /// The codes of rows, in their order.
+    pub fn encode_all(&self, rows: &Rows, numbers: &[u32], workers: Workers) -> Vec<Encoded> {
+        let mut encoded: Vec<Option<Encoded>> = numbers.iter().map(|_| None).collect();
+        workers.for_each_chunk(
+            &mut encoded,
+            256,
+            || (),
+            |(), first, piece| {
+                for (place, &row) in piece.iter_mut().zip(&numbers[first..]) {
+                    *place = Some(self.encode(rows, row));
+                }
+            },
+        );
+        encoded.into_iter().flatten().collect()
     }
 
     /// Prepares a query for the walk. For cosine it must be normalised.

@@ -13,13 +13,13 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 use auspex_kernel::Kernels;
 
-use crate::answer::{BatchHits, Cursor, Explain, Found, Stats};
+use crate::answer::{BatchHits, Cursor, Explain, Found, Hits, Stats};
 use crate::error::{Code, Error, Result, shown};
 use crate::exact::sized;
 use crate::graph::batch::fingerprint;
 use crate::graph::check;
 use crate::options::{Config, Metric, Options, SearchOptions};
-use crate::query::{self, Hits, Plan, Scratches, Search};
+use crate::query::{self, Plan, Scratches, Search};
 use crate::storage::disk::{Disk, Heap};
 use crate::storage::folder::Folder;
 use crate::storage::frame::{Draft, Header};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::codes::{Calibration, CodesWriter, Encoded};
+use crate::codes::{Calibration, CodesWriter};
 use crate::error::Result;
 use crate::graph::batch::{Context, Group, link, step};
 use crate::graph::{GraphView, GraphWriter, level};
@@ -68,22 +68,9 @@ impl Index {
             return None;
         };
         newer.reserve(view.nodes() as usize + more).ok()?;
-        let mut fresh: Vec<(u32, Option<Encoded>)> = Vec::new();
         for some in heads().chunks(4096) {
-            fresh.clear();
-            fresh.extend(some.iter().map(|&row| (row, None)));
-            context.workers.for_each_chunk(
-                &mut fresh,
-                256,
-                || (),
-                |(), _, piece| {
-                    for (row, encoded) in piece {
-                        *encoded = Some(newer.codes().encode(context.rows, *row));
-                    }
-                },
-            );
-            for row in fresh.iter().filter_map(|(_, encoded)| encoded.as_ref()) {
-                newer.push(row).ok()?;
+            for row in newer.codes().encode_all(context.rows, some, context.workers) {
+                newer.push(&row).ok()?;
             }
         }
         Some(newer)

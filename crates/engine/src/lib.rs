@@ -40,12 +40,11 @@ mod view;
 mod workers;
 mod writer;
 
-pub use answer::{BatchHits, Cursor, Explain, Found, Stats};
+pub use answer::{BatchHits, Cursor, Explain, Found, Hits, Stats};
 pub use collection::Collection;
 pub use error::{Code, Error, Result};
 pub use exact::{ExactHits, exact_search};
 pub use options::{Metric, Options, SearchOptions};
-pub use query::Hits;
 pub use storage::frame::Draft;
 pub use token::Token;
 pub use writer::{Write, Written};

@@ -79,23 +79,14 @@ impl Group {
             });
             members.push((row, at));
         }
-        let mut encoded: Vec<(u32, Option<Encoded>)> = rows.into_iter().map(|row| (row, None)).collect();
-        context.workers.for_each_chunk(
-            &mut encoded,
-            256,
-            || (),
-            |(), _, piece| {
-                for (row, encoded) in piece {
-                    *encoded = Some(codes.encode(context.rows, *row));
-                }
-            },
-        );
-        let newcomers = encoded
+        let encoded = codes.encode_all(context.rows, &rows, context.workers);
+        let newcomers = rows
             .into_iter()
-            .filter_map(|(row, encoded)| {
+            .zip(encoded)
+            .map(|(row, encoded)| {
                 let level = level(row, context.config.m, context.config.seed);
                 let (found, chosen) = (vec![Vec::new(); level + 1], vec![Vec::new(); level + 1]);
-                Some(Newcomer { row, level, encoded: encoded?, same: None, found, slots: Vec::new(), chosen })
+                Newcomer { row, level, encoded, same: None, found, slots: Vec::new(), chosen }
             })
             .collect();
         Group { newcomers, members }
