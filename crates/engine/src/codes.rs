@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use auspex_kernel::{Kernels, prefetch};
+use auspex_kernel::Kernels;
 
 use crate::arena::{Arena, Writer};
 use crate::error::Result;
@@ -29,8 +29,8 @@ const TAIL: f64 = 0.0005;
 const CLAMPED: f64 = 0.01;
 /// or when the rows have doubled and a range moved by more than this share of the scale's.
 const MOVED: f32 = 0.1;
-/// Nodes whose codes are asked for before the one that is scored.
-const AHEAD: usize = 8;
+/// Nodes that are scored by one call.
+const TOGETHER: usize = 32;
 
 /// What can say how far nodes are from the thing searched for. Smaller is nearer.
 pub(crate) trait Scorer {
@@ -243,22 +243,22 @@ impl Codes {
         self.codes.bytes() + self.moments.bytes() + self.extras.as_ref().map_or(0, Arena::bytes)
     }
 
+    /// Calls `visit` with the place of each node, the product of its code with `code`, and its moments.
     #[inline(always)]
-    fn dots(&self, code: &[u8], nodes: &[u32], mut visit: impl FnMut(usize, u32)) {
-        let ask = |&node: &u32| {
-            prefetch(self.codes.get(node as usize));
-            prefetch(self.moments.get(node as usize));
-        };
-        nodes.iter().take(AHEAD).for_each(ask);
-        let mut i = 0;
-        while i < nodes.len() {
-            nodes.iter().skip(i + AHEAD).take(4).for_each(ask);
-            let at = |j: usize| self.codes.get(nodes[(i + j).min(nodes.len() - 1)] as usize);
-            let dots = self.kernels.dot_u8_x4(code, [at(0), at(1), at(2), at(3)]);
-            for (j, &dot) in dots.iter().enumerate().take(nodes.len() - i) {
-                visit(i + j, dot);
+    fn dots(&self, code: &[u8], nodes: &[u32], mut visit: impl FnMut(usize, u32, [u32; 2])) {
+        let mut rows: [&[u8]; TOGETHER] = [&[]; TOGETHER];
+        let mut moments = [[0_u32; 2]; TOGETHER];
+        let mut dots = [0_u32; TOGETHER];
+        for (i, nodes) in nodes.chunks(TOGETHER).enumerate() {
+            for ((row, moments), &node) in rows.iter_mut().zip(&mut moments).zip(nodes) {
+                *row = self.codes.get(node as usize);
+                let both = self.moments.get(node as usize);
+                *moments = [both[0], both[1]];
             }
-            i += 4;
+            self.kernels.dot_u8_gather(code, &rows[..nodes.len()], &mut dots[..nodes.len()]);
+            for (j, (&dot, &moments)) in dots.iter().zip(&moments).enumerate().take(nodes.len()) {
+                visit(i * TOGETHER + j, dot, moments);
+            }
         }
     }
 }
@@ -301,11 +301,15 @@ impl Scorer for QueryScorer<'_> {
     #[inline(always)]
     fn score(&self, nodes: &[u32], out: &mut [f32]) {
         let query = self.query;
-        self.codes.dots(&query.code, nodes, |i, dot| {
-            let moments = self.codes.moments.get(nodes[i] as usize);
-            let product = query.per_sum * moments[0] as f32 + query.per_dot * dot as f32;
-            out[i] = query.base + query.per_norm * moments[1] as f32 - product;
-        });
+        self.codes.dots(
+            &query.code,
+            nodes,
+            #[inline(always)]
+            |i, dot, moments| {
+                let product = query.per_sum * moments[0] as f32 + query.per_dot * dot as f32;
+                out[i] = query.base + query.per_norm * moments[1] as f32 - product;
+            },
+        );
     }
 }
 
@@ -328,11 +332,15 @@ impl RowScorer<'_> {
 impl Scorer for RowScorer<'_> {
     #[inline(always)]
     fn score(&self, nodes: &[u32], out: &mut [f32]) {
-        self.codes.dots(self.code, nodes, |i, dot| {
-            let norm = self.codes.moments.get(nodes[i] as usize)[1];
-            let extra = self.codes.extras.as_ref().map_or(0.0, |extras| extras.value(nodes[i] as usize));
-            out[i] = combine((self.norm, norm), dot, (self.extra, extra));
-        });
+        self.codes.dots(
+            self.code,
+            nodes,
+            #[inline(always)]
+            |i, dot, moments| {
+                let extra = self.codes.extras.as_ref().map_or(0.0, |extras| extras.value(nodes[i] as usize));
+                out[i] = combine((self.norm, moments[1]), dot, (self.extra, extra));
+            },
+        );
     }
 }
 

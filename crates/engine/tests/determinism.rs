@@ -69,13 +69,13 @@ fn the_graph_is_the_same_on_every_instruction_set() {
     assert_eq!(graph, GOLDEN);
 }
 
-const GOLDEN: u64 = 0x805c_ac71_e9c8_f863;
+const GOLDEN: u64 = 0xaaa5_e09a_95e3_9c77;
 
 /// Golden counts: slots read, distances computed and rows scored again by 100 walks, on every instruction set and machine.
 /// A change of them is a change of algorithm.
 #[test]
 fn walks_do_the_same_work_on_every_instruction_set() {
-    for (metric, golden) in [("l2", (9160, 99129, 2000)), ("cosine", (8979, 91725, 2000)), ("dot", (9099, 69196, 2000))]
+    for (metric, golden) in [("l2", (9173, 94253, 2000)), ("cosine", (8993, 84016, 2000)), ("dot", (9160, 62601, 2000))]
     {
         let collection = history(&options(20, metric));
         let mut sums = (0, 0, 0);
@@ -92,7 +92,7 @@ fn walks_do_the_same_work_on_every_instruction_set() {
 #[test]
 fn drifting_rows_give_the_same_graph_on_every_instruction_set() {
     for (metric, golden) in
-        [("l2", 0x2e02_7d46_9817_753f), ("cosine", 0xe64c_304d_b1fd_55d1), ("dot", 0xb30d_6447_7521_c7bd)]
+        [("l2", 0xac40_1aaf_eb4f_123b), ("cosine", 0x3d60_4e83_b1d6_536f), ("dot", 0xb87a_dc0d_f71c_2c65)]
     {
         let collection = Collection::open(&options(12, metric)).unwrap();
         let mut rows = vec![0.5_f32; 1100 * 12];

@@ -239,6 +239,6 @@ crate::entries::entries! {
     l2_squared_f32_x4_avx2 dot_f32_x4_avx2
     l2_squared_f32_many_avx2 dot_f32_many_avx2
     l2_squared_u8_avx2 dot_u8_avx2 cosine_u8_avx2 moments_u8_avx2
-    l2_squared_u8_x4_avx2 dot_u8_x4_avx2
+    l2_squared_u8_x4_avx2 dot_u8_gather_avx2
     l2_squared_u8_many_avx2 dot_u8_many_avx2
 }

@@ -13,6 +13,7 @@ pub const MAX_CODES: usize = 65_536;
 pub(crate) type Single<E, R> = unsafe fn(*const E, usize) -> R;
 pub(crate) type Pair<E, R> = unsafe fn(*const E, *const E, usize) -> R;
 pub(crate) type Four<E, R> = unsafe fn(*const E, *const E, *const E, *const E, *const E, usize) -> [R; 4];
+pub(crate) type Gather<E, R> = unsafe fn(&[E], &[&[E]], &mut [R]);
 pub(crate) type Many<E, R> = unsafe fn(&[E], &[E], usize, &mut [R]);
 
 /// The distances on one instruction set. Every set gives the same bits.
@@ -34,7 +35,7 @@ pub struct Kernels {
     pub(crate) cosine_u8: Pair<u8, f32>,
     pub(crate) moments_u8: Single<u8, (u32, u32)>,
     pub(crate) l2_squared_u8_x4: Four<u8, u32>,
-    pub(crate) dot_u8_x4: Four<u8, u32>,
+    pub(crate) dot_u8_gather: Gather<u8, u32>,
     pub(crate) l2_squared_u8_many: Many<u8, u32>,
     pub(crate) dot_u8_many: Many<u8, u32>,
 }
@@ -157,11 +158,15 @@ impl Kernels {
         four(self.l2_squared_u8_x4, q, rows)
     }
 
-    /// [`Kernels::dot_u8`] of `q` and each row.
+    /// [`Kernels::dot_u8`] of `q` and each of the rows, wherever they lie: rows further on are asked for from memory
+    /// while the first ones are read.
     #[inline]
-    pub fn dot_u8_x4(&self, q: &[u8], rows: [&[u8]; 4]) -> [u32; 4] {
+    pub fn dot_u8_gather(&self, q: &[u8], rows: &[&[u8]], out: &mut [u32]) {
         assert_codes(q);
-        four(self.dot_u8_x4, q, rows)
+        assert!(rows.len() == out.len(), "fewer rows than results");
+        assert!(rows.iter().all(|row| row.len() == q.len()), "vectors of different lengths");
+        // SAFETY: a table is handed out only where its instruction set is (`table`).
+        unsafe { (self.dot_u8_gather)(q, rows, out) }
     }
 
     /// [`Kernels::l2_squared_u8`] of `q` and the first `q.len()` codes of each of the `out.len()` rows that begin every

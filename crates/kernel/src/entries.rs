@@ -35,6 +35,16 @@ pub(crate) unsafe fn four<L: Lanes, T: Term, E: Element>(
     }
 }
 
+/// [`sums::gather`].
+///
+/// # Safety
+/// The CPU has the instruction set of `L`.
+#[inline(always)]
+pub(crate) unsafe fn gather<L: Lanes, T: Term, E: Element>(q: &[E], rows: &[&[E]], out: &mut [E::Sum]) {
+    // SAFETY: the caller's.
+    sums::gather::<L, T, E>(unsafe { L::new() }, q, rows, out);
+}
+
 /// [`sums::many`].
 ///
 /// # Safety
@@ -73,7 +83,7 @@ macro_rules! entries {
         $l2_f32_x4:ident $dot_f32_x4:ident
         $l2_f32_many:ident $dot_f32_many:ident
         $l2_u8:ident $dot_u8:ident $cosine_u8:ident $moments_u8:ident
-        $l2_u8_x4:ident $dot_u8_x4:ident
+        $l2_u8_x4:ident $dot_u8_gather:ident
         $l2_u8_many:ident $dot_u8_many:ident
     ) => {
         pub(crate) static $table: $crate::dispatch::Kernels = $crate::dispatch::Kernels {
@@ -90,7 +100,7 @@ macro_rules! entries {
             cosine_u8: $cosine_u8,
             moments_u8: $moments_u8,
             l2_squared_u8_x4: $l2_u8_x4,
-            dot_u8_x4: $dot_u8_x4,
+            dot_u8_gather: $dot_u8_gather,
             l2_squared_u8_many: $l2_u8_many,
             dot_u8_many: $dot_u8_many,
         };
@@ -102,7 +112,7 @@ macro_rules! entries {
         $crate::entries::entries!(@four $l2_f32_x4, #[$features] $lanes, L2, f32 => f32);
         $crate::entries::entries!(@four $dot_f32_x4, #[$features] $lanes, Dot, f32 => f32);
         $crate::entries::entries!(@four $l2_u8_x4, #[$features] $lanes, L2, u8 => u32);
-        $crate::entries::entries!(@four $dot_u8_x4, #[$features] $lanes, Dot, u8 => u32);
+        $crate::entries::entries!(@gather $dot_u8_gather, #[$features] $lanes, Dot, u8 => u32);
         $crate::entries::entries!(@many $l2_f32_many, #[$features] $lanes, L2, f32 => f32);
         $crate::entries::entries!(@many $dot_f32_many, #[$features] $lanes, Dot, f32 => f32);
         $crate::entries::entries!(@many $l2_u8_many, #[$features] $lanes, L2, u8 => u32);
@@ -128,6 +138,13 @@ macro_rules! entries {
         unsafe fn $name(q: *const $e, a: *const $e, b: *const $e, c: *const $e, d: *const $e, n: usize) -> [$sum; 4] {
             // SAFETY: the contract of all entry functions.
             unsafe { $crate::entries::four::<$lanes, $crate::sums::$term, $e>(q, [a, b, c, d], n) }
+        }
+    };
+    (@gather $name:ident, #[$features:meta] $lanes:ty, $term:ident, $e:ty => $sum:ty) => {
+        #[$features]
+        unsafe fn $name(q: &[$e], rows: &[&[$e]], out: &mut [$sum]) {
+            // SAFETY: the contract of all entry functions.
+            unsafe { $crate::entries::gather::<$lanes, $crate::sums::$term, $e>(q, rows, out) }
         }
     };
     (@many $name:ident, #[$features:meta] $lanes:ty, $term:ident, $e:ty => $sum:ty) => {

@@ -235,7 +235,7 @@ crate::entries::entries! {
     l2_squared_f32_x4_neon dot_f32_x4_neon
     l2_squared_f32_many_neon dot_f32_many_neon
     l2_squared_u8_neon dot_u8_neon cosine_u8_neon moments_u8_neon
-    l2_squared_u8_x4_neon dot_u8_x4_neon
+    l2_squared_u8_x4_neon dot_u8_gather_neon
     l2_squared_u8_many_neon dot_u8_many_neon
 }
 
@@ -245,6 +245,6 @@ crate::entries::entries! {
     l2_squared_f32_x4_neon_udot dot_f32_x4_neon_udot
     l2_squared_f32_many_neon_udot dot_f32_many_neon_udot
     l2_squared_u8_neon_udot dot_u8_neon_udot cosine_u8_neon_udot moments_u8_neon_udot
-    l2_squared_u8_x4_neon_udot dot_u8_x4_neon_udot
+    l2_squared_u8_x4_neon_udot dot_u8_gather_neon_udot
     l2_squared_u8_many_neon_udot dot_u8_many_neon_udot
 }

@@ -7,7 +7,7 @@
 //! ```
 
 use crate::lanes::{CODES, FLOATS, Lanes};
-use crate::prefetch;
+use crate::prefetch::{self, prefetch};
 
 /// What a sum adds up.
 pub(crate) trait Term {
@@ -192,6 +192,26 @@ impl Element for u8 {
 /// [`many`] asks for rows at least this many bytes ahead of those that it reads: what memory delivers in the time that
 /// it takes to answer.
 const AHEAD: usize = 4_096;
+
+/// Rows that [`gather`] asks for before the one that it reads: as many lines as are on their way at a time.
+const ROWS_AHEAD: usize = 32;
+
+/// The sums over `q` and each row, wherever it lies.
+#[inline(always)]
+pub(crate) fn gather<L: Lanes, T: Term, E: Element>(l: L, q: &[E], rows: &[&[E]], out: &mut [E::Sum]) {
+    rows.iter().take(ROWS_AHEAD).for_each(|row| prefetch(row));
+    let (fours, rest) = rows.as_chunks::<4>();
+    let (sums, last) = out.as_chunks_mut::<4>();
+    for (i, (&four, sums)) in fours.iter().zip(sums).enumerate() {
+        rows.iter().skip(4 * i + ROWS_AHEAD).take(4).for_each(|row| prefetch(row));
+        *sums = E::four::<L, T>(l, q, four, || ());
+    }
+    if let Some(&end) = rest.last() {
+        let at = |j: usize| rest.get(j).copied().unwrap_or(end);
+        let sums = E::four::<L, T>(l, q, [at(0), at(1), at(2), at(3)], || ());
+        last.copy_from_slice(&sums[..rest.len()]);
+    }
+}
 
 /// The sums over `q` and the `out.len()` rows that begin every `stride` elements.
 #[inline(always)]

@@ -56,7 +56,11 @@ fn every_u8(k: &Kernels, q: &[u8], rows: &[u8], stride: usize) -> Vec<u32> {
     for i in 0..ROWS - 3 {
         let four = [row(i), row(i + 1), row(i + 2), row(i + 3)];
         assert_eq!(k.l2_squared_u8_x4(q, four), l2[i..i + 4], "{k:?} l2 x4 {n}");
-        assert_eq!(k.dot_u8_x4(q, four), dot[i..i + 4], "{k:?} dot x4 {n}");
+    }
+    let all: Vec<&[u8]> = (0..ROWS).map(row).collect();
+    for count in 0..=ROWS {
+        k.dot_u8_gather(q, &all[..count], &mut many[..count]);
+        assert_eq!(many[..count], dot[..count], "{k:?} dot gather {n}");
     }
     for count in [ROWS, ROWS - 1, ROWS - 2, ROWS - 3, 1, 0] {
         k.l2_squared_u8_many(q, rows, stride, &mut many[..count]);
@@ -268,7 +272,9 @@ fn the_longest_codes_do_not_overflow() {
         assert_eq!(k.dot_u8(&full, &full), most, "{k:?}");
         assert_eq!(k.l2_squared_u8(&full, &empty), most, "{k:?}");
         assert_eq!(k.l2_squared_u8(&empty, &full), most, "{k:?}");
-        assert_eq!(k.dot_u8_x4(&full, [&full, &empty, &full, &full]), [most, 0, most, most], "{k:?}");
+        let mut gathered = [0; 3];
+        k.dot_u8_gather(&full, &[&full, &empty, &full], &mut gathered);
+        assert_eq!(gathered, [most, 0, most], "{k:?}");
         assert_eq!(k.l2_squared_u8_x4(&empty, [&full, &empty, &full, &full]), [most, 0, most, most], "{k:?}");
         assert_eq!(k.moments_u8(&full), (65_536 * 255, most), "{k:?}");
         assert_eq!(k.cosine_u8(&full, &full), 0.0, "{k:?}");
@@ -343,7 +349,8 @@ const WRONG: &[fn(&Kernels)] = &[
     |k| _ = k.dot_u8(rest(C), C),
     |k| _ = k.cosine_u8(C, rest(C)),
     |k| _ = k.l2_squared_u8_x4(C, [rest(C), C, C, C]),
-    |k| _ = k.dot_u8_x4(C, [C, C, rest(C), C]),
+    |k| k.dot_u8_gather(C, &[C, rest(C)], &mut [0; 2]),
+    |k| k.dot_u8_gather(C, &[C], &mut [0; 2]),
     |k| k.l2_squared_u8_many(&C[..100], C, 128, &mut [0; 3]),
     |k| k.dot_u8_many(&C[..100], C, 128, &mut [0; 3]),
     |k| k.dot_u8_many(&C[..100], C, 99, &mut [0; 2]),
@@ -353,7 +360,7 @@ const WRONG: &[fn(&Kernels)] = &[
     |k| _ = k.l2_squared_u8(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1]),
     |k| _ = k.cosine_u8(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1]),
     |k| _ = k.l2_squared_u8_x4(&[0; MAX_CODES + 1], [&[0; MAX_CODES + 1]; 4]),
-    |k| _ = k.dot_u8_x4(&[0; MAX_CODES + 1], [&[0; MAX_CODES + 1]; 4]),
+    |k| k.dot_u8_gather(&[0; MAX_CODES + 1], &[&[0; MAX_CODES + 1]], &mut [0]),
     |k| k.l2_squared_u8_many(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1], MAX_CODES + 1, &mut [0]),
     |k| k.dot_u8_many(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1], MAX_CODES + 1, &mut [0]),
 ];

@@ -28,6 +28,9 @@ use crate::workers::Workers;
 const LARGEST_STEP: usize = 2048;
 const SMALLEST_STEP: usize = 256;
 
+/// Nearest candidates among which links are chosen, for each link: farther ones are seldom taken.
+const CANDIDATES: usize = 4;
+
 /// What linking works with.
 pub(crate) struct Context<'a> {
     pub config: &'a Config,
@@ -239,6 +242,7 @@ fn choose(context: &Context, grown: &GraphView, layer: usize, fresh: &mut [Newco
                 let found = &mut newcomer.found[layer];
                 found.extend_from_slice(nearest);
                 found.sort_unstable();
+                let found = &found[..found.len().min(CANDIDATES * context.config.m)];
                 select_neighbors(&grown.codes, links, found, context.config.m, |_| false, &mut newcomer.chosen[layer]);
             }
         },

@@ -51,6 +51,12 @@ impl Layer {
         auspex_kernel::prefetch(self.records.get(slot as usize));
     }
 
+    /// Whether slots of the layer differ from nodes.
+    #[inline(always)]
+    pub fn is_upper(&self) -> bool {
+        self.upper
+    }
+
     /// The node of a slot.
     #[inline(always)]
     pub fn node(&self, slot: u32) -> u32 {

@@ -70,17 +70,19 @@ impl Pool {
         if self.is_full() { self.sorted[self.sorted.len() - 1] } else { Candidate(u64::MAX) }
     }
 
+    /// Takes a candidate that is nearer than the worst; tells whether it is the nearest unexpanded one now.
     #[inline(always)]
-    fn insert(&mut self, candidate: Candidate) {
-        if candidate >= self.worst() {
-            return;
-        }
-        if self.is_full() {
-            self.sorted.pop();
+    fn insert(&mut self, candidate: Candidate) -> bool {
+        if !self.is_full() {
+            self.sorted.push(candidate);
         }
         let at = self.sorted.partition_point(|&other| other < candidate);
-        self.sorted.insert(at, candidate);
+        let last = self.sorted.len() - 1;
+        self.sorted.copy_within(at..last, at + 1);
+        self.sorted[at] = candidate;
+        let next = at <= self.cursor;
         self.cursor = self.cursor.min(at);
+        next
     }
 
     /// The nearest candidate that was not expanded.
@@ -99,32 +101,41 @@ impl Pool {
     }
 }
 
-/// Slots that were seen in this walk; starting the next one clears nothing.
+/// Slots that were seen in this walk, in the order in which they were: a bit each, so that they stay near, and a list by
+/// which the next walk clears them.
 #[derive(Default)]
 pub(crate) struct Visited {
-    marks: Vec<u16>,
-    epoch: u16,
+    bits: Vec<u64>,
+    /// The first `len` are the ones seen; there is room for one more.
+    seen: Vec<u32>,
+    len: usize,
 }
 
 impl Visited {
     fn reset(&mut self, slots: usize) {
-        if self.marks.len() < slots {
-            self.marks.resize(slots.next_power_of_two(), 0);
+        for &slot in &self.seen[..self.len] {
+            self.bits[slot as usize / 64] = 0;
         }
-        self.epoch = self.epoch.wrapping_add(1);
-        if self.epoch == 0 {
-            self.marks.fill(0);
-            self.epoch = 1;
+        self.len = 0;
+        if self.bits.len() * 64 < slots {
+            self.bits.resize(slots.next_power_of_two().div_ceil(64), 0);
+            self.seen.resize(self.bits.len() * 64 + 1, 0);
         }
     }
 
-    /// Marks a slot; true when it was not marked.
+    /// Marks slots. Those that were not marked are the last ones of `seen`, from the place that it returns.
     #[inline(always)]
-    fn mark(&mut self, slot: u32) -> bool {
-        let mark = &mut self.marks[slot as usize];
-        let fresh = *mark != self.epoch;
-        *mark = self.epoch;
-        fresh
+    fn mark(&mut self, slots: impl Iterator<Item = u32>) -> usize {
+        let first = self.len;
+        for slot in slots {
+            // Half of the slots are marked, at random: a branch would be mispredicted.
+            let word = &mut self.bits[slot as usize / 64];
+            let fresh = *word >> (slot % 64) & 1 ^ 1;
+            *word |= 1 << (slot % 64);
+            self.seen[self.len] = slot;
+            self.len += fresh as usize;
+        }
+        first
     }
 }
 
@@ -144,7 +155,6 @@ pub(crate) struct Walk {
     visited: Visited,
     /// Nearest first: nodes to walk through that may not be returned.
     through: BinaryHeap<Reverse<Candidate>>,
-    slots: Vec<u32>,
     nodes: Vec<u32>,
     distances: Vec<f32>,
 }
@@ -152,20 +162,17 @@ pub(crate) struct Walk {
 impl Walk {
     /// The nearest slot of a layer that can be reached by going to a nearer neighbor as long as there is one.
     pub fn descend(&mut self, layer: &Layer, slots: u32, scorer: &impl Scorer, entry: u32) -> u32 {
-        self.slots.clear();
-        self.slots.push(entry);
-        self.score(layer, scorer);
-        let mut best = Candidate::new(self.distances[0], entry);
+        self.visited.reset(slots as usize);
+        let mut best = Candidate(u64::MAX);
+        let mut first = self.score(layer, scorer, std::iter::once(entry));
         loop {
-            self.slots.clear();
-            self.slots.extend(layer.links(best.slot()).filter(|&slot| slot < slots));
-            self.score(layer, scorer);
-            self.counts.visited += 1;
-            let near = self.slots.iter().zip(&self.distances).map(|(&slot, &d)| Candidate::new(d, slot)).min();
-            match near {
+            let fresh = self.visited.seen[first..self.visited.len].iter().zip(&self.distances);
+            match fresh.map(|(&slot, &distance)| Candidate::new(distance, slot)).min() {
                 Some(near) if near < best => best = near,
                 _ => return best.slot(),
             }
+            self.counts.visited += 1;
+            first = self.score(layer, scorer, layer.links(best.slot()).filter(|&slot| slot < slots));
         }
     }
 
@@ -182,27 +189,16 @@ impl Walk {
         self.pool.reset(ef.min(slots as usize));
         self.visited.reset(slots as usize);
         self.through.clear();
-        self.slots.clear();
-        self.visited.mark(entry);
-        self.slots.push(entry);
-        self.score(layer, scorer);
-        self.keep(accept);
-        while let Some(next) = self.next() {
+        let mut first = self.score(layer, scorer, std::iter::once(entry));
+        loop {
+            self.keep(layer, first, accept);
+            let Some(next) = self.next() else { return };
             self.counts.visited += 1;
-            self.slots.clear();
-            for slot in layer.links(next.slot()) {
-                if slot < slots && self.visited.mark(slot) {
-                    self.slots.push(slot);
-                }
+            // Unless a nearer one is found now, it is the next.
+            if let Some(then) = self.pool.peek() {
+                layer.prefetch(then.slot());
             }
-            if self.slots.is_empty() {
-                continue;
-            }
-            self.score(layer, scorer);
-            self.keep(accept);
-            if let Some(next) = self.pool.peek() {
-                layer.prefetch(next.slot());
-            }
+            first = self.score(layer, scorer, layer.links(next.slot()).filter(|&slot| slot < slots));
         }
     }
 
@@ -223,24 +219,38 @@ impl Walk {
         kept
     }
 
+    /// Scores those of `slots` that were not seen; returns where they begin among the seen ones.
     #[inline(always)]
-    fn score(&mut self, layer: &Layer, scorer: &impl Scorer) {
-        self.nodes.clear();
-        self.nodes.extend(self.slots.iter().map(|&slot| layer.node(slot)));
-        self.distances.resize(self.nodes.len(), 0.0);
-        scorer.score(&self.nodes, &mut self.distances);
-        self.counts.distances += self.nodes.len() as u64;
+    fn score(&mut self, layer: &Layer, scorer: &impl Scorer, slots: impl Iterator<Item = u32>) -> usize {
+        let first = self.visited.mark(slots);
+        let fresh = &self.visited.seen[first..self.visited.len];
+        if self.distances.len() < fresh.len() {
+            self.distances.resize(fresh.len(), 0.0);
+        }
+        let distances = &mut self.distances[..fresh.len()];
+        if layer.is_upper() {
+            self.nodes.clear();
+            self.nodes.extend(fresh.iter().map(|&slot| layer.node(slot)));
+            scorer.score(&self.nodes, distances);
+        } else {
+            scorer.score(fresh, distances);
+        }
+        self.counts.distances += fresh.len() as u64;
+        first
     }
 
+    /// Takes into the pool what was scored and is near enough.
     #[inline(always)]
-    fn keep(&mut self, accept: Option<&dyn Fn(u32) -> bool>) {
-        for ((&slot, &node), &distance) in self.slots.iter().zip(&self.nodes).zip(&self.distances) {
+    fn keep(&mut self, layer: &Layer, first: usize, accept: Option<&dyn Fn(u32) -> bool>) {
+        for (&slot, &distance) in self.visited.seen[first..self.visited.len].iter().zip(&self.distances) {
             let candidate = Candidate::new(distance, slot);
             if candidate >= self.pool.worst() {
                 continue;
             }
-            if accept.is_none_or(|accept| accept(node)) {
-                self.pool.insert(candidate);
+            if accept.is_none_or(|accept| accept(layer.node(slot))) {
+                if self.pool.insert(candidate) {
+                    layer.prefetch(slot);
+                }
             } else {
                 self.through.push(Reverse(candidate));
             }
@@ -285,27 +295,32 @@ mod tests {
     fn a_pool_keeps_the_nearest_and_expands_each_once() {
         let mut pool = Pool::default();
         pool.reset(3);
+        let offer = |pool: &mut Pool, distance: f32, slot: u32| {
+            let candidate = Candidate::new(distance, slot);
+            candidate < pool.worst() && pool.insert(candidate)
+        };
         for (i, d) in [5.0, 1.0, 4.0, 2.0, 9.0, 3.0].into_iter().enumerate() {
-            pool.insert(Candidate::new(d, i as u32));
+            assert_eq!(offer(&mut pool, d, i as u32), i < 2);
         }
         assert_eq!(pool.sorted().iter().map(|c| c.distance()).collect::<Vec<_>>(), [1.0, 2.0, 3.0]);
-        pool.insert(Candidate::new(3.0, 6));
+        assert!(!offer(&mut pool, 3.0, 6));
         assert_eq!(pool.sorted().iter().map(|c| c.slot()).collect::<Vec<_>>(), [1, 3, 5]);
         assert_eq!(pool.peek().unwrap().slot(), 1);
         pool.take();
         assert_eq!(pool.peek().unwrap().slot(), 3);
-        pool.insert(Candidate::new(0.5, 7));
+        assert!(offer(&mut pool, 0.5, 7));
         assert_eq!(pool.peek().unwrap().slot(), 7);
     }
 
     #[test]
-    fn visited_marks_survive_the_epochs_wrap() {
+    fn a_walk_sees_each_slot_once_and_the_next_walk_sees_it_again() {
         let mut visited = Visited::default();
-        for round in 0..70_000 {
-            visited.reset(10);
-            assert!(visited.mark(3) && !visited.mark(3));
-            // Marked in the first walk, and next in one that has its number again.
-            assert!(round % 65_535 != 0 || visited.mark(5), "walk {round}");
+        for slots in [10, 64, 1000, 100] {
+            visited.reset(slots);
+            assert_eq!(visited.mark([3, 0, 3, 9].into_iter()), 0);
+            assert_eq!(visited.mark([9, 7, slots as u32 - 3].into_iter()), 3);
+            let fresh: &[u32] = if slots == 10 { &[] } else { &[slots as u32 - 3] };
+            assert_eq!(visited.seen[..visited.len], [&[3, 0, 9, 7], fresh].concat());
         }
     }
 }
