@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::view::View;
 
 /// Rows found, nearest first, with the view that they were found in.
@@ -63,6 +64,16 @@ pub struct Found {
 }
 
 impl Found {
+    /// The rows that `find` finds in a view, each of them read.
+    pub(crate) fn checked(view: Arc<View>, find: impl FnOnce() -> Vec<Option<u32>>) -> Result<Found> {
+        let rows = view.checked(|| {
+            let rows = find();
+            rows.iter().flatten().for_each(|&row| view.rows.check(row));
+            Ok(rows)
+        })?;
+        Ok(Found { rows, view })
+    }
+
     /// Places: as many as were asked for.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -108,7 +119,10 @@ pub struct Cursor {
 
 impl Cursor {
     /// At most `limit` more rows; none at the end.
-    pub fn next(&mut self, limit: usize) -> Found {
+    ///
+    /// # Errors
+    /// The log is damaged where one of them lies.
+    pub fn next(&mut self, limit: usize) -> Result<Found> {
         let mut rows = Vec::new();
         while rows.len() < limit && self.next < self.view.count {
             if self.view.is_live(self.next) {
@@ -116,7 +130,7 @@ impl Cursor {
             }
             self.next += 1;
         }
-        Found { rows, view: Arc::clone(&self.view) }
+        Found::checked(Arc::clone(&self.view), || rows)
     }
 }
 

@@ -11,14 +11,16 @@
 //! The walk reads a query through [`QueryCode`], which has a range of its own: no query is ever clamped to the rows'.
 //! Building compares rows by their codes alone ([`RowScorer`]).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use auspex_kernel::Kernels;
 
 use crate::arena::{Arena, Writer};
 use crate::error::Result;
-use crate::options::Metric;
+use crate::options::{MAX_DIM, Metric};
 use crate::rows::{Rows, norm};
+use crate::storage::checkpoint::{Checkpoint, Section};
 use crate::workers::Workers;
 
 const LINE: usize = 64;
@@ -180,6 +182,20 @@ impl Codes {
             },
         );
         encoded.into_iter().flatten().collect()
+    }
+
+    /// What a checkpoint keeps of the first `nodes` codes.
+    pub fn sections(&self, nodes: usize) -> Vec<Section<'_>> {
+        let offsets = |range: Range<usize>, out: &mut Vec<u8>| {
+            self.calibration.offset[range].iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
+        };
+        let mut sections = vec![
+            Section::new("offsets", 4, self.calibration.offset.len(), MAX_DIM, offsets),
+            Section::of("codes", &self.codes, nodes),
+            Section::of("moments", &self.moments, nodes),
+        ];
+        sections.extend(self.extras.iter().map(|extras| Section::of("extras", extras, nodes)));
+        sections
     }
 
     /// Prepares a query for the walk. For cosine it must be normalised.
@@ -354,8 +370,49 @@ impl CodesWriter {
         metric: Metric,
     ) -> CodesWriter {
         let codes = Writer::new(calibration.offset.len().next_multiple_of(LINE));
-        let moments = Writer::new(2);
         let extras = (metric == Metric::Dot).then(|| Writer::new(1));
+        CodesWriter::of(calibration, (codes, Writer::new(2), extras), (0, calibrated, longest), kernels, metric)
+    }
+
+    /// The codes that a checkpoint kept.
+    pub fn load(checkpoint: &Checkpoint, dim: usize, kernels: &'static Kernels, metric: Metric) -> Result<CodesWriter> {
+        let offset: Vec<f32> =
+            checkpoint.bytes("offsets").chunks_exact(4).map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]])).collect();
+        let scale = u32::try_from(checkpoint.number("scale")?).map_err(|_| checkpoint.lacks("scale"))?;
+        let (scale, ceiling) = (f32::from_bits(scale), f64::from_bits(checkpoint.number("ceiling")?));
+        let calibration = Calibration { offset, scale, ceiling };
+        let codes: Writer<u8> = checkpoint.arena("codes", dim.next_multiple_of(LINE))?;
+        let moments: Writer<u32> = checkpoint.arena("moments", 2)?;
+        let extras: Option<Writer<f32>> = (metric == Metric::Dot).then(|| checkpoint.arena("extras", 1)).transpose()?;
+        let nodes = codes.len();
+        let whole = moments.len() == nodes && extras.as_ref().is_none_or(|extras| extras.len() == nodes);
+        if calibration.offset.len() != dim || !whole {
+            return Err(checkpoint.lacks("codes"));
+        }
+        let counts = (checkpoint.number("clamped")? as usize, checkpoint.number("calibrated")? as usize);
+        let longest = f64::from_bits(checkpoint.number("longest")?);
+        let parts = (codes, moments, extras);
+        Ok(CodesWriter::of(calibration, parts, (counts.0, counts.1, longest), kernels, metric))
+    }
+
+    /// What a checkpoint keeps beside the sections.
+    pub fn facts(&self) -> serde_json::Value {
+        serde_json::json!({
+            "scale": self.reader.calibration.scale.to_bits(),
+            "ceiling": self.reader.calibration.ceiling.to_bits(),
+            "clamped": self.clamped,
+            "calibrated": self.calibrated,
+            "longest": self.longest.to_bits(),
+        })
+    }
+
+    fn of(
+        calibration: Calibration,
+        (codes, moments, extras): (Writer<u8>, Writer<u32>, Option<Writer<f32>>),
+        (clamped, calibrated, longest): (usize, usize, f64),
+        kernels: &'static Kernels,
+        metric: Metric,
+    ) -> CodesWriter {
         let reader = Codes {
             calibration: Arc::new(calibration),
             codes: codes.reader(),
@@ -364,11 +421,15 @@ impl CodesWriter {
             kernels,
             metric,
         };
-        CodesWriter { reader, codes, moments, extras, clamped: 0, calibrated, longest }
+        CodesWriter { reader, codes, moments, extras, clamped, calibrated, longest }
     }
 
     pub fn codes(&self) -> &Codes {
         &self.reader
+    }
+
+    pub fn len(&self) -> usize {
+        self.codes.len()
     }
 
     pub fn reserve(&mut self, more: usize) -> Result<()> {

@@ -6,8 +6,9 @@
 //! ```
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
@@ -18,13 +19,14 @@ use crate::error::{Code, Error, Result, shown};
 use crate::exact::sized;
 use crate::graph::batch::fingerprint;
 use crate::graph::check;
+use crate::keeper::{self, Failed, Snapshot};
 use crate::options::{Config, Metric, Options, SearchOptions};
 use crate::query::{self, Plan, Scratches, Search};
 use crate::storage::disk::{Disk, Heap};
 use crate::storage::folder::Folder;
-use crate::storage::frame::{Draft, Header};
-use crate::storage::log::{Log, Place};
-use crate::storage::manifest::{MANIFEST, MANIFEST_NEW, Manifest};
+use crate::storage::frame::Draft;
+use crate::storage::log::Log;
+use crate::storage::manifest::{Checkpointed, MANIFEST, MANIFEST_NEW, Manifest, Position};
 use crate::token::Token;
 use crate::view::View;
 use crate::workers::Workers;
@@ -44,6 +46,19 @@ struct Inner {
     live: AtomicUsize,
     /// What `stats` counted last, and at which write.
     counted: Mutex<(u64, u64, f64)>,
+    notices: Mutex<Vec<String>>,
+    /// Bytes of the checkpoint that was mapped, and of the one in force.
+    checkpoints: (AtomicUsize, AtomicUsize),
+    /// What goes on beside searches and writes.
+    jobs: Mutex<Vec<JoinHandle<()>>>,
+    /// Set when jobs should end.
+    hurried: Arc<AtomicBool>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.hurried.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Collection {
@@ -67,9 +82,7 @@ impl Collection {
     /// Opens the collection on a disk.
     pub(crate) fn on(disk: Arc<dyn Disk>, options: &Options, create: bool) -> Result<Collection> {
         if let Some(manifest) = Manifest::load(&*disk)? {
-            let config = options.validate(Some(&manifest))?;
-            let (log, frames) = Log::open(disk, manifest, config.durability)?;
-            return Collection::with_log(config, log, frames);
+            return Collection::existing(disk, options, manifest);
         }
         let others: Vec<String> = disk.list()?.into_iter().filter(|name| name != MANIFEST_NEW).collect();
         if others.iter().any(|name| name.starts_with("log-")) {
@@ -86,7 +99,58 @@ impl Collection {
         // What tells this collection's frames from any other's; the graph does not depend on it.
         let salt = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
         let log = Log::create(disk, &config, salt)?;
-        Collection::with_log(config, log, Vec::new())
+        let (writer, kernels) = (Writer::new(&config, log)?, crate::kernels()?);
+        Ok(Collection::with(config, kernels, writer, Vec::new()))
+    }
+
+    /// Opens the collection of a manifest: by its checkpoint and the frames behind it, or, without one, by all frames.
+    fn existing(disk: Arc<dyn Disk>, options: &Options, manifest: Manifest) -> Result<Collection> {
+        let (config, kernels) = (options.validate(Some(&manifest))?, crate::kernels()?);
+        let open = |from| Log::open(Arc::clone(&disk), manifest.clone(), config.durability, from);
+        let kept = || -> Result<Option<_>> {
+            let Some((checkpoint, end)) = keeper::open(&*disk, &manifest)? else { return Ok(None) };
+            // Damage of the log is told as such, and not taken for the checkpoint's.
+            let (log, frames) = match open(end) {
+                Ok(opened) => opened,
+                Err(error) => return Ok(Some(Err(error))),
+            };
+            let writer = Writer::load(&config, kernels, log, &checkpoint, end)?;
+            Ok(Some(Ok((writer, frames, checkpoint))))
+        };
+        let mut notices = Vec::new();
+        let kept = match kept() {
+            Ok(kept) => kept.transpose()?,
+            Err(error) if keeper::can_do_without(&error) => {
+                notices.push(format!("the checkpoint was made again from the log: {}", error.message));
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let (mut writer, frames, checkpoint) = match kept {
+            Some((writer, frames, checkpoint)) => (writer, frames, Some(checkpoint)),
+            None => {
+                let (log, frames) = open(Position::default())?;
+                (Writer::new(&config, log)?, frames, None)
+            }
+        };
+        writer.replay(&config, kernels, frames)?;
+        let unsure = writer.unsure;
+        let collection = Collection::with(config, kernels, writer, notices);
+        if let Some(checkpoint) = &checkpoint {
+            collection.0.checkpoints.0.store(checkpoint.len(), Ordering::Relaxed);
+            collection.0.checkpoints.1.store(checkpoint.len(), Ordering::Relaxed);
+        }
+        if let Some(checkpoint) = checkpoint.filter(|_| unsure) {
+            // It holds neither the collection nor its folder.
+            let (inner, hurried) = (Arc::downgrade(&collection.0), Arc::clone(&collection.0.hurried));
+            collection.beside("auspex-verify", move || {
+                let checked = keeper::verify_walk(&checkpoint, &|| !hurried.load(Ordering::Relaxed));
+                if let Some(inner) = inner.upgrade() {
+                    Collection(inner).walk_checked(checked);
+                }
+            });
+        }
+        Ok(collection)
     }
 
     /// A second collection, made by replaying this one's log, which passes to it: this one can only be read then.
@@ -99,12 +163,10 @@ impl Collection {
         Collection::on(disk, &options, false)
     }
 
-    fn with_log(config: Config, log: Log, frames: Vec<(Header, Place)>) -> Result<Collection> {
-        let kernels = crate::kernels()?;
-        let writer = Writer::open(&config, kernels, log, frames)?;
+    fn with(config: Config, kernels: &'static Kernels, writer: Writer, notices: Vec<String>) -> Collection {
         let view = Arc::new(writer.view());
         let live = AtomicUsize::new(view.live());
-        Ok(Collection(Arc::new(Inner {
+        Collection(Arc::new(Inner {
             config,
             kernels,
             view: ArcSwapOption::new(Some(view)),
@@ -112,7 +174,106 @@ impl Collection {
             scratches: Scratches::default(),
             live,
             counted: Mutex::new((u64::MAX, 0, 0.0)),
-        })))
+            notices: Mutex::new(notices),
+            checkpoints: Default::default(),
+            jobs: Mutex::default(),
+            hurried: Arc::default(),
+        }))
+    }
+
+    /// Runs a job on a thread of its own; [`Collection::close`] waits for it. Without a thread the job is left out.
+    fn beside(&self, name: &str, job: impl FnOnce() + Send + 'static) {
+        let mut jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.retain(|job| !job.is_finished());
+        jobs.extend(std::thread::Builder::new().name(name.into()).spawn(job));
+    }
+
+    fn notice(&self, text: String) {
+        self.0.notices.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    /// Whether jobs should go on although the collection may be closing.
+    fn in_no_hurry(&self) -> bool {
+        !self.0.hurried.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of how the parts of a checkpoint are that opening left out. Where they are damaged, rows are scanned
+    /// until the index is made again.
+    fn walk_checked(&self, checked: Result<()>) {
+        let mut guard = self.alone();
+        let Some(writer) = guard.as_mut() else { return };
+        match checked {
+            Ok(()) => writer.unsure = false,
+            Err(error) if error.code == Code::Closed => {}
+            Err(error) => {
+                self.notice(format!("the index was made again: {}", error.message));
+                writer.drop_index();
+                self.publish(writer);
+                match writer.rebuild(&self.0.config, self.0.kernels) {
+                    Ok(()) => self.publish(writer),
+                    Err(error) => self.notice(format!("the index could not be made again: {}", error.message)),
+                }
+            }
+        }
+    }
+
+    /// Shows what was written. Only under the writer's lock.
+    fn publish(&self, writer: &Writer) {
+        let newer = Arc::new(writer.view());
+        self.0.live.store(newer.live(), Ordering::Release);
+        // Under the writer's lock only `close` replaces views, and what it left stays.
+        if let Some(before) = self.0.view.load_full() {
+            self.0.view.compare_and_swap(&Some(before), Some(newer));
+        }
+        if self.is_closed() {
+            self.0.live.store(0, Ordering::Release);
+        }
+    }
+
+    /// Writes a checkpoint of all that was written, and puts it in force.
+    ///
+    /// # Errors
+    /// The collection is closed, lives in memory or writes one already; or the system refused.
+    pub fn checkpoint(&self) -> Result<()> {
+        let snapshot = {
+            let mut guard = self.writer()?;
+            let writer = guard.as_mut().ok_or_else(Error::closed)?;
+            if writer.keeping || writer.unsure || !writer.log.disk().lasts() {
+                return Err(Error::new(Code::Argument, "no checkpoint can be taken now"));
+            }
+            writer.snapshot()
+        };
+        self.keep(&snapshot)
+    }
+
+    /// Writes a snapshot down, beside searches and writes.
+    fn keep(&self, snapshot: &Snapshot) -> Result<()> {
+        let written = snapshot.write(&|| self.in_no_hurry());
+        let mut guard = self.alone();
+        let Some(writer) = guard.as_mut() else {
+            snapshot.discard();
+            return Err(Error::closed());
+        };
+        Collection::adopt(writer, snapshot, written)?;
+        let len = writer.log.checkpoint().map_or(0, |checkpoint| checkpoint.len);
+        self.0.checkpoints.1.store(len, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn adopt(
+        writer: &mut Writer,
+        snapshot: &Snapshot,
+        written: std::result::Result<Checkpointed, Failed>,
+    ) -> Result<()> {
+        writer.thaw();
+        match written {
+            Ok(checkpoint) => writer.log.adopt(checkpoint).inspect_err(|_| snapshot.discard()),
+            Err(Failed::Log(error)) => {
+                writer.log.poison(&error);
+                Err(error)
+            }
+            Err(Failed::File(error)) => Err(error),
+        }
     }
 
     /// Floats in a vector.
@@ -147,9 +308,25 @@ impl Collection {
     /// The system refused to sync. The collection is closed nevertheless.
     pub fn close(&self) -> Result<()> {
         self.0.view.store(None);
-        let writer = self.alone().take();
         self.0.live.store(0, Ordering::Release);
-        writer.map_or(Ok(()), |mut writer| writer.log.close())
+        let worth = |writer: &Writer| !writer.torn && writer.log.disk().lasts() && keeper::worth(writer.changes);
+        // A checkpoint can only be taken of an index that was checked.
+        let wait = self.alone().as_ref().is_some_and(|writer| worth(writer) && writer.unsure);
+        self.0.hurried.store(!wait, Ordering::Relaxed);
+        let jobs = std::mem::take(&mut *self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        for job in jobs {
+            // One that panicked has nothing more to say.
+            let _ = job.join();
+        }
+        let Some(mut writer) = self.alone().take() else { return Ok(()) };
+        let synced = writer.log.sync();
+        if synced.is_ok() && worth(&writer) && !writer.unsure {
+            let snapshot = writer.snapshot();
+            let written = snapshot.write(&|| true);
+            // Without it the next opening takes longer, and that is all.
+            let _ = Collection::adopt(&mut writer, &snapshot, written);
+        }
+        synced.and_then(|()| writer.log.close())
     }
 
     /// Makes everything written so far durable.
@@ -201,7 +378,7 @@ impl Collection {
             Ok(guard) => guard,
             Err(error) => return writes.iter().map(|_| Err(error.clone())).collect(),
         };
-        let (Some(writer), Some(before)) = (guard.as_mut(), self.0.view.load_full()) else {
+        let Some(writer) = guard.as_mut().filter(|_| !self.is_closed()) else {
             return writes.iter().map(|_| Err(Error::closed())).collect();
         };
         let config = &self.0.config;
@@ -209,12 +386,15 @@ impl Collection {
             writes.into_iter().map(|(write, token)| writer.carry_out(config, self.0.kernels, write, &token)).collect();
         match writer.log.commit() {
             Ok(()) => {
-                let newer = Arc::new(writer.view());
-                self.0.live.store(newer.live(), Ordering::Release);
-                // Under the writer's lock only `close` replaces views, and what it left stays.
-                self.0.view.compare_and_swap(&Some(before), Some(newer));
-                if self.is_closed() {
-                    self.0.live.store(0, Ordering::Release);
+                self.publish(writer);
+                if writer.is_due() {
+                    let snapshot = writer.snapshot();
+                    let collection = self.clone();
+                    self.beside("auspex-checkpoint", move || {
+                        if let Err(error) = collection.keep(&snapshot) {
+                            collection.notice(format!("no checkpoint was written: {}", error.message));
+                        }
+                    });
                 }
             }
             Err(error) => {
@@ -248,10 +428,12 @@ impl Collection {
     /// The id is unknown; else as [`Collection::search`].
     pub fn similar(&self, id: &str, options: &SearchOptions, token: &Token) -> Result<Hits> {
         let view = self.view()?;
-        let row =
-            view.find(id).ok_or_else(|| Error::new(Code::NotFound, format!("no row has the id {}", shown(id))))?;
+        let (row, query) = view.checked(|| {
+            let unknown = || Error::new(Code::NotFound, format!("no row has the id {}", shown(id)));
+            let row = view.find(id).ok_or_else(unknown)?;
+            Ok((row, view.rows.vector(row).to_vec()))
+        })?;
         let mut hits = Hits::new();
-        let query = view.rows.vector(row).to_vec();
         self.run(view, &query, options, Some(row), token, &mut hits)?;
         Ok(hits)
     }
@@ -358,7 +540,8 @@ impl Collection {
     /// # Errors
     /// The collection is closed.
     pub fn has(&self, id: &str) -> Result<bool> {
-        Ok(self.view()?.find(id).is_some())
+        let view = self.view()?;
+        view.checked(|| Ok(view.find(id).is_some()))
     }
 
     /// The rows with these ids, in their order; an unknown id leaves its place empty.
@@ -367,7 +550,7 @@ impl Collection {
     /// The collection is closed.
     pub fn get(&self, ids: &[String]) -> Result<Found> {
         let view = self.view()?;
-        Ok(Found { rows: ids.iter().map(|id| view.find(id)).collect(), view })
+        Found::checked(Arc::clone(&view), || ids.iter().map(|id| view.find(id)).collect())
     }
 
     /// The live rows of this moment, in arrival order.
@@ -388,13 +571,14 @@ impl Collection {
         let mut stats = Stats {
             rows: view.live() as u64,
             deleted: view.tombstones.len() as u64,
-            mapped: mapped as u64,
-            disk: mapped as u64,
+            mapped: (mapped + self.0.checkpoints.0.load(Ordering::Relaxed)) as u64,
+            disk: (mapped + self.0.checkpoints.1.load(Ordering::Relaxed)) as u64,
             ram: (heap + places + view.ids.bytes() + view.tombstones.bytes()) as u64,
             max_wait_ms: self.0.scratches.longest_wait() as f64 / 1e6,
             isa: self.0.kernels.isa.name(),
             threads: Workers::build(self.0.config.threads)?.threads() as u32,
             version: env!("CARGO_PKG_VERSION"),
+            notices: self.0.notices.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             ..Stats::default()
         };
         if let Some(graph) = &view.graph {
@@ -414,6 +598,12 @@ impl Collection {
             (stats.unreachable, stats.mean_degree) = (counted.1, counted.2);
         }
         Ok(stats)
+    }
+
+    /// Whether the checkpoint that the collection was opened by has been checked to its end.
+    #[must_use]
+    pub fn is_checked(&self) -> bool {
+        self.alone().as_ref().is_none_or(|writer| !writer.unsure)
     }
 
     /// What is wrong with the graph, a sentence each; empty when all is well.
@@ -450,7 +640,7 @@ mod tests {
     use super::*;
     use crate::ids::hash;
     use crate::options::Durability;
-    use crate::storage::frame;
+    use crate::storage::frame::{self, Numbers};
     use crate::storage::manifest::Named;
 
     fn draft(collection: &Collection, ids: std::ops::Range<usize>) -> Draft {
@@ -549,12 +739,16 @@ mod tests {
             let disk = Arc::new(Heap::default());
             let mut manifest = Manifest::new(&collection.0.config, 5);
             let segment = disk.create(&manifest.segment(0), 1 << 16).unwrap();
+            let mut previous = 0;
             for &sequence in sequences {
-                segment.store(draft(&collection, 0..2).frame.number(sequence, 0, 0, 5).1.bytes()).unwrap();
+                let numbers = Numbers { sequence, synced: 0, previous };
+                let (header, buffer) = draft(&collection, 0..2).frame.number(0, &numbers, 5);
+                previous = header.link();
+                segment.store(buffer.bytes()).unwrap();
                 segment.publish();
             }
             manifest.segments.push(Named { len: 1 << 16, sealed: Some(segment.end()) });
-            let opened = Log::open(disk, manifest, Durability::Commit);
+            let opened = Log::open(disk, manifest, Durability::Commit, Position::default());
             assert_eq!(opened.err().unwrap().code, Code::Corrupt, "{sequences:?}");
         }
     }
@@ -571,8 +765,7 @@ mod tests {
             log.append(draft.frame, 0).unwrap();
             log.close().unwrap();
             let manifest = Manifest::load(&*disk).unwrap().unwrap();
-            let (log, frames) = Log::open(disk, manifest, Durability::Commit).unwrap();
-            let opened = Collection::with_log(collection.0.config.clone(), log, frames);
+            let opened = Collection::existing(disk, &Options::default(), manifest);
             assert_eq!(opened.err().unwrap().code, Code::Corrupt, "{entry} {end}");
         }
     }

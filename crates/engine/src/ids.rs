@@ -4,17 +4,21 @@
 //! writer replaces a word when an id gets a new row; a reader whose view is older follows `Rows::superseded` back to
 //! the row that its view knows. A dead row keeps its word until the table doubles.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::error::{Error, Result};
+use crate::arena::Writer;
+use crate::error::Result;
+use crate::rows::Rows;
+use crate::storage::checkpoint::{Checkpoint, Section};
 
 const SMALLEST_BITS: u32 = 6;
 
 /// The table.
 pub(crate) struct Ids {
-    slots: Box<[AtomicU64]>,
+    slots: Writer<AtomicU64>,
     bits: u32,
 }
 
@@ -27,11 +31,35 @@ impl Ids {
     /// A table with room for `entries` of them, filled to half at most.
     pub fn with_room(entries: usize) -> Result<Ids> {
         let bits = entries.saturating_mul(2).next_power_of_two().ilog2().max(SMALLEST_BITS);
-        let len = 1_usize << bits;
-        let mut slots = Vec::new();
-        slots.try_reserve_exact(len).map_err(|_| Error::memory(len * 8, "the table of ids"))?;
-        slots.resize_with(len, || AtomicU64::new(0));
-        Ok(Ids { slots: slots.into_boxed_slice(), bits })
+        Ok(Ids { slots: Writer::zeroed(1 << bits, 1, "the table of ids")?, bits })
+    }
+
+    /// The table that a checkpoint kept.
+    pub fn load(checkpoint: &Checkpoint) -> Result<Ids> {
+        let slots: Writer<AtomicU64> = checkpoint.arena("ids", 1)?;
+        if !slots.len().is_power_of_two() || slots.len() < 1 << SMALLEST_BITS {
+            return Err(checkpoint.lacks("ids"));
+        }
+        Ok(Ids { bits: slots.len().ilog2(), slots })
+    }
+
+    /// What a checkpoint keeps: the table as it was when there were `count` rows. A word only ever changes to a newer
+    /// row, from an older one of the same id or from none.
+    pub fn sections<'a>(&'a self, rows: &'a Rows, count: u32) -> Vec<Section<'a>> {
+        let write = move |slots: Range<usize>, out: &mut Vec<u8>| {
+            for slot in slots {
+                let word = self.slot(slot).load(Ordering::Acquire);
+                let newest = (word as u32).checked_sub(1);
+                let older = std::iter::successors(newest, |&row| rows.superseded(row)).find(|&row| row < count);
+                let word = older.map_or(0, |row| word >> 32 << 32 | u64::from(row + 1));
+                out.extend_from_slice(&word.to_le_bytes());
+            }
+        };
+        vec![Section::new("ids", 8, self.slots.len(), 8192, write)]
+    }
+
+    fn slot(&self, slot: usize) -> &AtomicU64 {
+        &self.slots.arena().get(slot)[0]
     }
 
     /// Whether `entries` fit without doubling.
@@ -40,7 +68,7 @@ impl Ids {
     }
 
     pub fn bytes(&self) -> usize {
-        self.slots.len() * 8
+        self.slots.arena().bytes()
     }
 
     /// Where the words with this hash begin; the words run on from there to the first empty one.
@@ -53,7 +81,7 @@ impl Ids {
         let (start, mask) = (self.start(hash), self.slots.len() - 1);
         (0..self.slots.len())
             .map(move |step| (start + step) & mask)
-            .map(|slot| (slot, self.slots[slot].load(Ordering::Acquire)))
+            .map(|slot| (slot, self.slot(slot).load(Ordering::Acquire)))
             .take_while(|&(_, word)| word != 0)
             .filter(move |&(_, word)| (word >> 32) as u32 == hash)
             .map(|(slot, word)| (slot, (word as u32) - 1))
@@ -61,14 +89,14 @@ impl Ids {
 
     /// Makes `row` the row of the id in `slot`. The row must be readable by whoever finds it there.
     pub fn replace(&self, slot: usize, hash: u32, row: u32) {
-        self.slots[slot].store(u64::from(hash) << 32 | u64::from(row + 1), Ordering::Release);
+        self.slot(slot).store(u64::from(hash) << 32 | u64::from(row + 1), Ordering::Release);
     }
 
     /// Adds an id that is not in the table; there must be room.
     pub fn insert(&self, hash: u32, row: u32) {
         let mask = self.slots.len() - 1;
         let mut slot = self.start(hash);
-        while self.slots[slot].load(Ordering::Relaxed) != 0 {
+        while self.slot(slot).load(Ordering::Relaxed) != 0 {
             slot = (slot + 1) & mask;
         }
         self.replace(slot, hash, row);
@@ -76,9 +104,8 @@ impl Ids {
 
     /// Every hash and row in the table.
     pub fn entries(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.slots
-            .iter()
-            .map(|slot| slot.load(Ordering::Relaxed))
+        (0..self.slots.len())
+            .map(|slot| self.slot(slot).load(Ordering::Relaxed))
             .filter(|&word| word != 0)
             .map(|word| ((word >> 32) as u32, word as u32 - 1))
     }

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use auspex_kernel::Kernels;
+
 use crate::codes::{Calibration, CodesWriter};
 use crate::error::Result;
 use crate::graph::batch::{Context, Group, link, step};
+use crate::graph::layer::Frozen;
 use crate::graph::{GraphView, GraphWriter, level};
-use crate::options::Metric;
+use crate::options::{Config, Metric};
 use crate::rows::norm;
+use crate::storage::checkpoint::Checkpoint;
 use crate::token::Token;
 
 /// Live rows from which on there is a graph.
@@ -31,6 +35,25 @@ impl Index {
         let calibration = Calibration::of(rows, numbers, longest, config.seed);
         let codes = CodesWriter::new(calibration, numbers.len(), longest, context.kernels, config.metric);
         Index { graph: GraphWriter::new(config.m), codes }
+    }
+
+    /// The index that a checkpoint kept.
+    pub fn load(config: &Config, checkpoint: &Checkpoint, kernels: &'static Kernels) -> Result<Index> {
+        let codes = CodesWriter::load(checkpoint, config.dim, kernels, config.metric)?;
+        let graph = GraphWriter::load(checkpoint, config.m)?;
+        if graph.nodes() as usize != codes.len() {
+            return Err(checkpoint.lacks("codes"));
+        }
+        Ok(Index { graph, codes })
+    }
+
+    /// Keeps the links as they are for a checkpoint, until [`Index::thaw`]. Only between two writes.
+    pub fn freeze(&self) -> (Vec<Arc<Frozen>>, serde_json::Value) {
+        (self.graph.freeze(), self.codes.facts())
+    }
+
+    pub fn thaw(&self) {
+        self.graph.thaw();
     }
 
     /// Allocates what linking rows `first .. first + more` needs.

@@ -20,7 +20,9 @@
 //! | `exact`      | what is the truth? |
 //! | `rows`, `ids`| where is a row, and which row has this id? |
 //! | `storage`    | what was written? |
+//! | `keeper`     | when is what was derived written down? |
 //! | `arena`      | how does memory grow without moving? (unsafe) |
+//! | `memory`     | where do bytes lie: on the heap, or in a file? (unsafe) |
 
 mod answer;
 mod arena;
@@ -31,6 +33,8 @@ mod exact;
 mod graph;
 mod ids;
 mod index;
+mod keeper;
+mod memory;
 mod options;
 mod query;
 mod rows;

@@ -136,6 +136,21 @@ impl Search<'_> {
         distances: &mut Vec<f32>,
         token: &Token,
     ) -> Result<(Plan, Counts)> {
+        self.view.checked(|| {
+            let done = self.answer(query, scratch, rows, distances, token)?;
+            rows.iter().for_each(|&row| self.view.rows.check(row));
+            Ok(done)
+        })
+    }
+
+    fn answer(
+        &self,
+        query: &[f32],
+        scratch: &mut Scratch,
+        rows: &mut Vec<u32>,
+        distances: &mut Vec<f32>,
+        token: &Token,
+    ) -> Result<(Plan, Counts)> {
         token.check()?;
         let (view, metric) = (self.view, self.config.metric);
         let (mut plan, graph) = plan(view, &self.ask);

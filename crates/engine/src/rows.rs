@@ -3,13 +3,17 @@
 //! A row's vector, id and metadata lie in the frame that brought it; here are only the places. Everything in this
 //! file is appended to, so a reader that knows a count of rows may read below it without a lock.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::arena::{Arena, Writer};
 use crate::error::{Code, Error, Result};
 use crate::options::{Config, MAX_ROWS, Metric};
-use crate::storage::frame::{Directory, Header};
+use crate::storage::checkpoint::{Checkpoint, Section};
+use crate::storage::frame::{self, BLOCK, Directory, HEADER, Header, Kind, vector_at};
 use crate::storage::log::Place;
+use crate::storage::manifest::Position;
 use crate::storage::segment::Segment;
 
 /// No row: the end of a chain.
@@ -60,46 +64,84 @@ impl Tombstones {
     pub fn bytes(&self) -> usize {
         self.chunks.iter().flatten().count() * CHUNK_WORDS * 8
     }
+
+    /// What a checkpoint keeps: every chunk.
+    pub fn sections(&self) -> Vec<Section<'_>> {
+        let write = |chunks: Range<usize>, out: &mut Vec<u8>| {
+            for chunk in &self.chunks[chunks] {
+                let words = chunk.as_deref().unwrap_or(&[0; CHUNK_WORDS]);
+                words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+            }
+        };
+        vec![Section::new("tombstones", CHUNK_WORDS * 8, self.chunks.len(), 8, write)]
+    }
+
+    /// What a checkpoint kept, of `rows` rows.
+    pub fn load(checkpoint: &Checkpoint, rows: usize) -> Result<Tombstones> {
+        let mut tombstones = Tombstones::default();
+        for chunk in checkpoint.bytes("tombstones").chunks_exact(CHUNK_WORDS * 8) {
+            let words: [u64; CHUNK_WORDS] = std::array::from_fn(|i| frame::word64(chunk, i * 8));
+            let count = words.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+            tombstones.chunks.push((count > 0).then(|| Arc::new(words)));
+            tombstones.count += count;
+        }
+        if tombstones.count > rows || tombstones.chunks.len() > rows.div_ceil(CHUNK_ROWS) {
+            return Err(checkpoint.lacks("tombstones"));
+        }
+        Ok(tombstones)
+    }
 }
 
 /// A reader's handle on all rows.
 #[derive(Clone)]
 pub(crate) struct Rows {
     segments: Arc<Vec<Arc<Segment>>>,
-    /// Segment and byte of the vector, in one word.
-    vectors: Arena<u64>,
-    /// Index of the frame, and the frames' places and first rows.
+    /// Index of the row's frame.
     frames_of: Arena<u32>,
+    /// Of each frame that put rows: segment and byte in one word, and its first row.
     frames: Arena<u64>,
-    first_rows: Arena<u32>,
     /// The row that had the id before, or [`NO_ROW`].
     superseded: Arena<u32>,
     /// One over the vector's length: what turns an inner product into a cosine. Only for that metric.
     inverse_norms: Option<Arena<f32>>,
     dim: usize,
+    unread: Option<Arc<Unread>>,
 }
 
 /// The one handle that appends rows.
 pub(crate) struct RowsWriter {
     rows: Rows,
-    vectors: Writer<u64>,
     frames_of: Writer<u32>,
     frames: Writer<u64>,
-    first_rows: Writer<u32>,
     superseded: Writer<u32>,
     inverse_norms: Option<Writer<f32>>,
 }
 
-fn pack(place: Place) -> u64 {
-    u64::from(place.segment) << 32 | u64::from(place.offset)
+fn pack(segment: usize, offset: usize) -> u64 {
+    (segment as u64) << 32 | offset as u64
 }
 
 impl Rows {
+    /// The row's frame (segment, byte) and its place among the frame's rows.
+    #[inline(always)]
+    fn place(&self, row: u32) -> (usize, usize, usize) {
+        let frame = self.frames.get(self.frames_of.value(row as usize) as usize);
+        ((frame[0] >> 32) as usize, frame[0] as u32 as usize, row.wrapping_sub(frame[1] as u32) as usize)
+    }
+
     /// The vector as the user gave it: `dim` floats.
     #[inline(always)]
     pub fn vector(&self, row: u32) -> &[f32] {
-        let place = self.vectors.value(row as usize);
-        self.segments[(place >> 32) as usize].floats(place as u32 as usize, self.dim)
+        self.vectors(row, 1)
+    }
+
+    /// The vectors of `count` rows of one frame.
+    #[inline(always)]
+    fn vectors(&self, row: u32, count: usize) -> &[f32] {
+        let (segment, frame, index) = self.place(row);
+        let (offset, len) = (frame + vector_at(index, self.dim), count * self.dim);
+        self.touch(segment, offset, len * 4);
+        self.segments[segment].floats(offset, len)
     }
 
     #[inline(always)]
@@ -107,43 +149,42 @@ impl Rows {
         self.inverse_norms.as_ref().map_or(1.0, |norms| norms.value(row as usize))
     }
 
-    /// What `read` makes of the row's frame, and of the row's place among those of the frame.
-    fn in_frame<'a>(
-        &'a self,
-        row: u32,
-        read: impl Fn(Directory, &'a [u8], usize) -> Option<&'a str>,
-    ) -> Option<&'a str> {
-        let frame = self.frames_of.value(row as usize) as usize;
-        let place = self.frames.value(frame);
-        let segment = &self.segments[(place >> 32) as usize];
-        let offset = place as u32 as usize;
+    /// The directory of the row's frame, the frame's bytes, and the row's place in it. What the row's texts take is
+    /// checked.
+    fn in_frame(&self, row: u32) -> (Directory, &[u8], usize) {
+        let (at, offset, index) = self.place(row);
+        let segment = &self.segments[at];
         let bytes = segment.bytes(offset, segment.written() - offset);
-        let index = (row - self.first_rows.value(frame)) as usize;
-        read(Directory::at(bytes), bytes, index)
+        self.touch(at, offset, HEADER);
+        let directory = Directory::at(bytes);
+        if self.unread.is_some() {
+            directory.parts(bytes, index, |part| self.touch(at, offset + part.start, part.len()));
+        }
+        (directory, bytes, index)
     }
 
     pub fn id(&self, row: u32) -> &str {
-        self.in_frame(row, |directory, bytes, index| directory.id(bytes, index)).unwrap_or("")
+        let (directory, bytes, index) = self.in_frame(row);
+        directory.id(bytes, index).unwrap_or("")
     }
 
     /// The row's JSON object, as it was given.
     pub fn metadata(&self, row: u32) -> &str {
-        self.in_frame(row, |directory, bytes, index| directory.metadata(bytes, index)).unwrap_or("{}")
+        let (directory, bytes, index) = self.in_frame(row);
+        directory.metadata(bytes, index).unwrap_or("{}")
     }
 
-    /// The row that had this row's id before it, if any.
+    /// The row that had this row's id before it, if any: always an earlier one.
     pub fn superseded(&self, row: u32) -> Option<u32> {
-        Some(self.superseded.value(row as usize)).filter(|&row| row != NO_ROW)
+        Some(self.superseded.value(row as usize)).filter(|&older| older < row)
     }
 
     /// Vectors from `row` on that lie behind one another, at most up to row `end`: how many, and their floats.
     pub fn run(&self, row: u32, end: u32) -> (u32, &[f32]) {
-        let frame = self.frames_of.value(row as usize) as usize;
-        let next = if frame + 1 < self.first_rows.len() { self.first_rows.value(frame + 1) } else { u32::MAX };
-        let count = next.min(end) - row;
-        let place = self.vectors.value(row as usize);
-        let floats = self.segments[(place >> 32) as usize].floats(place as u32 as usize, count as usize * self.dim);
-        (count, floats)
+        let next = self.frames_of.value(row as usize) as usize + 1;
+        let next = if next < self.frames.len() { self.frames.get(next)[1] as u32 } else { u32::MAX };
+        let count = next.min(end).saturating_sub(row).max(1);
+        (count, self.vectors(row, count as usize))
     }
 
     /// Bytes of the log, in use on the heap and allocated in mapped files, and of the places kept here.
@@ -151,32 +192,178 @@ impl Rows {
         let heap = self.segments.iter().filter(|segment| !segment.is_mapped()).map(|segment| segment.written()).sum();
         let mapped = self.segments.iter().filter(|segment| segment.is_mapped()).map(|segment| segment.len()).sum();
         let norms = self.inverse_norms.as_ref().map_or(0, Arena::bytes);
-        let places = self.vectors.bytes() + self.frames_of.bytes() + self.frames.bytes() + self.first_rows.bytes();
-        (heap, mapped, places + self.superseded.bytes() + norms)
+        (heap, mapped, self.frames_of.bytes() + self.frames.bytes() + self.superseded.bytes() + norms)
+    }
+
+    /// What a checkpoint keeps of the rows below `count`.
+    pub fn sections(&self, count: u32) -> Vec<Section<'_>> {
+        let frames = count.checked_sub(1).map_or(0, |last| self.frames_of.value(last as usize) as usize + 1);
+        let mut sections = vec![
+            Section::of("frames_of", &self.frames_of, count as usize),
+            Section::of("frames", &self.frames, frames),
+            Section::of("superseded", &self.superseded, count as usize),
+        ];
+        sections.extend(self.inverse_norms.iter().map(|norms| Section::of("inverse_norms", norms, count as usize)));
+        sections
+    }
+
+    /// Checks bytes of the log that were not read when it was opened, before they are used.
+    #[inline(always)]
+    fn touch(&self, segment: usize, offset: usize, len: usize) {
+        if let Some(unread) = &self.unread {
+            unread.touch(self, segment, offset, len);
+        }
+    }
+
+    /// Checks all that the log has of a row, if it was not yet.
+    pub fn check(&self, row: u32) {
+        if self.unread.is_some() {
+            self.in_frame(row);
+            self.vector(row);
+        }
+    }
+
+    /// How often bytes of the log were found damaged, and where at first.
+    pub fn damage(&self) -> Option<(usize, Error)> {
+        let unread = self.unread.as_ref()?;
+        Some((unread.damaged.load(Ordering::Relaxed), unread.first.get()?.clone()))
+    }
+}
+
+/// The frames that a checkpoint stands for: they were not read when the collection was opened, and are checked block
+/// by block when they are first used.
+pub(crate) struct Unread {
+    salt: u64,
+    /// Where they end.
+    end: Position,
+    /// How many of [`Rows::frames`] they are.
+    frames: usize,
+    /// A byte for each block of each segment: not 0 once what lies there was checked.
+    checked: Vec<Box<[AtomicU8]>>,
+    damaged: AtomicUsize,
+    first: OnceLock<Error>,
+}
+
+impl Unread {
+    fn new(salt: u64, end: Position, frames: usize, segments: &[Arc<Segment>]) -> Unread {
+        let blocks = |segment: &Arc<Segment>| (0..segment.len().div_ceil(BLOCK)).map(|_| AtomicU8::new(0)).collect();
+        let checked = segments.iter().take(end.segment + 1).map(blocks).collect();
+        Unread { salt, end, frames, checked, damaged: AtomicUsize::new(0), first: OnceLock::new() }
+    }
+
+    #[inline(always)]
+    fn touch(&self, rows: &Rows, segment: usize, offset: usize, len: usize) {
+        if (segment, offset) >= (self.end.segment, self.end.offset) {
+            return;
+        }
+        for block in offset / BLOCK..(offset + len).div_ceil(BLOCK) {
+            let mark = self.checked.get(segment).and_then(|marks| marks.get(block));
+            if mark.is_none_or(|mark| mark.load(Ordering::Relaxed) == 0) {
+                self.check(rows, segment, block);
+            }
+        }
+    }
+
+    /// Checks what the frames have in a block of a segment.
+    #[cold]
+    fn check(&self, rows: &Rows, segment: usize, block: usize) {
+        match self.find_damage(rows, segment, block) {
+            None => {
+                if let Some(mark) = self.checked.get(segment).and_then(|marks| marks.get(block)) {
+                    mark.store(1, Ordering::Relaxed);
+                }
+            }
+            Some(error) => {
+                let _ = self.first.set(error);
+                self.damaged.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn find_damage(&self, rows: &Rows, index: usize, block: usize) -> Option<Error> {
+        let Some(segment) = rows.segments.get(index) else {
+            return Some(Error::corrupt("the checkpoint", 0, "a row lies in a segment that is not there"));
+        };
+        let end = if index == self.end.segment { self.end.offset } else { segment.written() };
+        let (from, to) = (block * BLOCK, (block * BLOCK + BLOCK).min(end));
+        // The last frame that starts at or before the block, and those that start inside of it.
+        let (mut low, mut high) = (0, self.frames);
+        while low < high {
+            let middle = low.midpoint(high);
+            if rows.frames.get(middle)[0] <= pack(index, from) { low = middle + 1 } else { high = middle }
+        }
+        for frame in low.saturating_sub(1)..self.frames {
+            let place = rows.frames.get(frame)[0];
+            let (of, offset) = ((place >> 32) as usize, place as u32 as usize);
+            if of < index {
+                continue;
+            }
+            if of > index || offset >= to {
+                break;
+            }
+            let bytes = segment.bytes(offset, end.saturating_sub(offset));
+            let header = match Header::read(bytes, self.salt) {
+                Ok(header) if header.frame_len() <= bytes.len() && header.kind == Kind::Put => header,
+                Ok(_) => return Some(Error::corrupt(segment.name(), offset, "a frame of another kind or length")),
+                Err(what) => return Some(Error::corrupt(segment.name(), offset, what)),
+            };
+            let part = from.saturating_sub(offset)..to.saturating_sub(offset).min(header.frame_len());
+            if let Some(Err(at)) = (!part.is_empty()).then(|| frame::verify_part(&header, bytes, &part)) {
+                return Some(Error::corrupt(segment.name(), offset + at, "a checksum does not match"));
+            }
+        }
+        None
     }
 }
 
 impl RowsWriter {
     pub fn new(config: &Config) -> RowsWriter {
-        let (vectors, frames_of, frames) = (Writer::new(1), Writer::new(1), Writer::new(1));
-        let (first_rows, superseded) = (Writer::new(1), Writer::new(1));
         let inverse_norms = (config.metric == Metric::Cosine).then(|| Writer::new(1));
+        RowsWriter::of(config, Writer::new(1), Writer::new(2), Writer::new(1), inverse_norms)
+    }
+
+    fn of(
+        config: &Config,
+        frames_of: Writer<u32>,
+        frames: Writer<u64>,
+        superseded: Writer<u32>,
+        inverse_norms: Option<Writer<f32>>,
+    ) -> RowsWriter {
         let rows = Rows {
             segments: Arc::default(),
-            vectors: vectors.reader(),
             frames_of: frames_of.reader(),
             frames: frames.reader(),
-            first_rows: first_rows.reader(),
             superseded: superseded.reader(),
             inverse_norms: inverse_norms.as_ref().map(Writer::reader),
             dim: config.dim,
+            unread: None,
         };
-        RowsWriter { rows, vectors, frames_of, frames, first_rows, superseded, inverse_norms }
+        RowsWriter { rows, frames_of, frames, superseded, inverse_norms }
+    }
+
+    /// The rows that a checkpoint stands for, in `segments` up to `end`.
+    pub fn load(
+        config: &Config,
+        checkpoint: &Checkpoint,
+        segments: Arc<Vec<Arc<Segment>>>,
+        salt: u64,
+        end: Position,
+    ) -> Result<RowsWriter> {
+        let norms = (config.metric == Metric::Cosine).then(|| checkpoint.arena("inverse_norms", 1)).transpose()?;
+        let (frames_of, frames) = (checkpoint.arena("frames_of", 1)?, checkpoint.arena("frames", 2)?);
+        let mut loaded = RowsWriter::of(config, frames_of, frames, checkpoint.arena("superseded", 1)?, norms);
+        let count = loaded.len();
+        if loaded.superseded.len() != count || loaded.inverse_norms.as_ref().is_some_and(|norms| norms.len() != count) {
+            return Err(checkpoint.lacks("superseded"));
+        }
+        loaded.rows.unread = Some(Arc::new(Unread::new(salt, end, loaded.frames.len(), &segments)));
+        loaded.rows.segments = segments;
+        Ok(loaded)
     }
 
     /// Rows appended.
     pub fn len(&self) -> usize {
-        self.vectors.len()
+        self.frames_of.len()
     }
 
     pub fn rows(&self) -> &Rows {
@@ -189,30 +376,22 @@ impl RowsWriter {
             let message = format!("{} rows and {more} more pass the limit of {MAX_ROWS}", self.len());
             return Err(Error::new(Code::Argument, message));
         }
-        self.vectors.reserve(more)?;
         self.frames_of.reserve(more)?;
         self.frames.reserve(1)?;
-        self.first_rows.reserve(1)?;
         self.superseded.reserve(more)?;
         self.inverse_norms.as_mut().map_or(Ok(()), |norms| norms.reserve(more))
     }
 
-    /// Appends the rows of a put that the log holds at `place`. `superseded` says which row each one replaces.
+    /// Appends the rows of a put that the log holds at `place`. Each one's [`RowsWriter::supersede`] follows.
     pub fn append(&mut self, segments: Arc<Vec<Arc<Segment>>>, header: &Header, place: Place) -> Result<()> {
         self.rows.segments = segments;
-        let directory = Directory::of(header);
         let frame = self.frames.len() as u32;
-        self.frames.push(&[pack(place)])?;
-        self.first_rows.push(&[header.first_row])?;
-        for i in 0..header.rows as usize {
-            let offset = place.offset + directory.vector(i) as u32;
-            self.vectors.push(&[pack(Place { offset, ..place })])?;
+        let at = pack(place.segment as usize, place.offset as usize);
+        self.frames.push(&[at, u64::from(header.first_row)])?;
+        for row in header.first_row..header.first_row + header.rows {
             self.frames_of.push(&[frame])?;
             if let Some(norms) = &mut self.inverse_norms {
-                let row = header.first_row + i as u32;
-                let norm = norm(self.rows.segments[place.segment as usize].floats(offset as usize, self.rows.dim));
-                debug_assert_eq!(norms.len(), row as usize);
-                norms.push(&[(1.0 / norm) as f32])?;
+                norms.push(&[(1.0 / norm(self.rows.vector(row))) as f32])?;
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::graph::GraphView;
 use crate::ids::{Ids, hash};
 use crate::rows::{Rows, Tombstones};
@@ -22,6 +23,16 @@ impl View {
     /// Rows that are alive.
     pub fn live(&self) -> usize {
         self.count as usize - self.tombstones.len()
+    }
+
+    /// What `read` makes of rows, unless it met bytes of the log that are damaged.
+    pub fn checked<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        let before = self.rows.damage().map_or(0, |(times, _)| times);
+        let result = read()?;
+        match self.rows.damage() {
+            Some((times, error)) if times != before => Err(error),
+            _ => Ok(result),
+        }
     }
 
     pub fn is_live(&self, row: u32) -> bool {

@@ -14,10 +14,13 @@ use crate::error::{Code, Error, Result};
 use crate::graph::batch::Context;
 use crate::ids::{Ids, hash};
 use crate::index::{GRAPH_FROM, Index};
+use crate::keeper::{self, Snapshot};
 use crate::options::Config;
 use crate::rows::{RowsWriter, Tombstones, check_vector};
+use crate::storage::checkpoint::Checkpoint;
 use crate::storage::frame::{self, Directory, Draft, Header, Kind, Unnumbered};
 use crate::storage::log::{Log, Place};
+use crate::storage::manifest::Position;
 use crate::token::Token;
 use crate::view::View;
 use crate::workers::Workers;
@@ -53,8 +56,14 @@ pub(crate) struct Writer {
     tombstones: Arc<Tombstones>,
     index: Option<Index>,
     sequence: u64,
+    /// Rows written or deleted since the last checkpoint.
+    pub changes: u64,
     /// Set while the parts may disagree; a panic in between leaves it so.
     pub torn: bool,
+    /// Set while the checkpoint that the index came from is not wholly checked.
+    pub unsure: bool,
+    /// Set while a checkpoint is being written.
+    pub keeping: bool,
 }
 
 impl View {
@@ -90,20 +99,93 @@ impl View {
 }
 
 impl Writer {
-    /// The writer of a log, with the parts that its frames make.
-    pub fn open(config: &Config, kernels: &'static Kernels, log: Log, frames: Vec<(Header, Place)>) -> Result<Writer> {
-        let rows = RowsWriter::new(config);
-        let ids = Arc::new(Ids::with_room(0)?);
-        let (tombstones, index) = (Arc::default(), None);
-        let mut writer = Writer { log, rows, ids, words: 0, tombstones, index, sequence: 0, torn: false };
+    /// The writer of a new log, or of one whose frames are all still to be applied.
+    pub fn new(config: &Config, log: Log) -> Result<Writer> {
+        Ok(Writer::of(log, RowsWriter::new(config), Ids::with_room(0)?, 0, Tombstones::default(), None))
+    }
+
+    /// The writer of a log as a checkpoint left it, which was taken at `end`.
+    pub fn load(
+        config: &Config,
+        kernels: &'static Kernels,
+        log: Log,
+        checkpoint: &Checkpoint,
+        end: Position,
+    ) -> Result<Writer> {
+        let rows = RowsWriter::load(config, checkpoint, log.segments(), log.manifest().salt, end)?;
+        let (ids, words) = (Ids::load(checkpoint)?, checkpoint.number("words")? as usize);
+        let tombstones = Tombstones::load(checkpoint, rows.len())?;
+        let graph = checkpoint.slots("heads") > 0;
+        let index = graph.then(|| Index::load(config, checkpoint, kernels)).transpose()?;
+        let mut writer = Writer::of(log, rows, ids, words, tombstones, index);
+        writer.sequence = end.sequence;
+        writer.unsure = graph;
+        Ok(writer)
+    }
+
+    fn of(log: Log, rows: RowsWriter, ids: Ids, words: usize, tombstones: Tombstones, index: Option<Index>) -> Writer {
+        let (ids, tombstones) = (Arc::new(ids), Arc::new(tombstones));
+        let (sequence, changes, torn, unsure, keeping) = (0, 0, false, false, false);
+        Writer { log, rows, ids, words, tombstones, index, sequence, changes, torn, unsure, keeping }
+    }
+
+    /// Applies frames that the log holds.
+    pub fn replay(&mut self, config: &Config, kernels: &'static Kernels, frames: Vec<(Header, Place)>) -> Result<()> {
         let workers = Workers::build(config.threads)?;
         for (header, place) in frames {
             if header.kind == Kind::Put {
-                writer.reserve(config, header.rows as usize)?;
+                self.reserve(config, header.rows as usize)?;
             }
-            writer.apply(config, kernels, workers, &header, place, &Token::default())?;
+            self.apply(config, kernels, workers, &header, place, &Token::default())?;
         }
-        Ok(writer)
+        Ok(())
+    }
+
+    /// What a checkpoint is to hold: all that was written so far. The links stay frozen until [`Writer::thaw`].
+    pub fn snapshot(&mut self) -> Snapshot {
+        let (position, last) = self.log.position();
+        let number = self.log.checkpoint().map_or(1, |checkpoint| checkpoint.number + 1);
+        let (frozen, facts) = self.index.as_ref().map_or((Vec::new(), serde_json::json!({})), Index::freeze);
+        self.keeping = true;
+        self.changes = 0;
+        Snapshot {
+            view: self.view(),
+            frozen,
+            facts,
+            words: self.words,
+            disk: self.log.disk(),
+            salt: self.log.manifest().salt,
+            name: self.log.manifest().index(number),
+            number,
+            position,
+            unsynced: last.filter(|_| !self.log.is_durable()),
+        }
+    }
+
+    /// Ends what [`Writer::snapshot`] began.
+    pub fn thaw(&mut self) {
+        self.keeping = false;
+        if let Some(index) = &self.index {
+            index.thaw();
+        }
+    }
+
+    /// Whether a checkpoint should be taken now.
+    pub fn is_due(&self) -> bool {
+        let ready = !self.keeping && !self.unsure && !self.torn && self.log.disk().lasts();
+        ready && keeper::due(self.changes, self.rows.len())
+    }
+
+    /// Forgets the index.
+    pub fn drop_index(&mut self) {
+        self.index = None;
+        self.unsure = false;
+        self.changes = u64::MAX / 2;
+    }
+
+    /// Makes the index that is missing.
+    pub fn rebuild(&mut self, config: &Config, kernels: &'static Kernels) -> Result<()> {
+        self.link(config, kernels, Workers::build(config.threads)?, self.rows.len() as u32, &Token::default())
     }
 
     /// One write, up to and with the index; not yet durable, not yet seen.
@@ -116,17 +198,17 @@ impl Writer {
     ) -> Result<Written> {
         token.check()?;
         let view = self.view();
-        let (written, frame) = match write {
-            Write::Insert(draft) => (view.admit(&draft, config, true)?, draft.frame),
-            Write::Upsert(draft) => (view.admit(&draft, config, false)?, draft.frame),
+        let (written, frame) = view.checked(|| match write {
+            Write::Insert(draft) => Ok((view.admit(&draft, config, true)?, draft.frame)),
+            Write::Upsert(draft) => Ok((view.admit(&draft, config, false)?, draft.frame)),
             Write::Delete(ids) => {
                 let mut rows: Vec<u32> = ids.iter().filter_map(|id| view.find(id)).collect();
                 rows.sort_unstable();
                 rows.dedup();
                 let written = Written { deleted: rows.len() as u32, ..Written::default() };
-                (written, Unnumbered::delete(&rows)?)
+                Ok((written, Unnumbered::delete(&rows)?))
             }
-        };
+        })?;
         drop(view);
         if frame.rows() == 0 {
             return Ok(written);
@@ -175,6 +257,7 @@ impl Writer {
         let segment = Arc::clone(&segments[place.segment as usize]);
         let bytes = segment.bytes(place.offset as usize, header.frame_len());
         self.sequence = header.sequence;
+        self.changes += u64::from(header.rows);
         let tombstones = Arc::make_mut(&mut self.tombstones);
         if header.kind == Kind::Delete {
             for row in frame::deleted_rows(header, bytes) {

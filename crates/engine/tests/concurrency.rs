@@ -128,7 +128,7 @@ fn closing_ends_new_calls_and_spares_running_ones() {
     collection.close().unwrap();
     assert!(collection.is_closed() && collection.is_empty());
     assert_eq!(hits.id(0), "0");
-    assert_eq!(cursor.next(5000).len(), 3000);
+    assert_eq!(cursor.next(5000).unwrap().len(), 3000);
     assert!(upsert(&collection, vec!["x".into()], &[1.0; DIM]).is_err());
     assert!(collection.stats().is_err() && collection.has("0").is_err());
 }

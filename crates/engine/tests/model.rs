@@ -146,7 +146,7 @@ fn run(metric: &str, seed: u64, start: usize, operations: &[Operation]) {
     let mut cursor = collection.cursor().unwrap();
     let mut listed = 0;
     loop {
-        let page = cursor.next(37);
+        let page = cursor.next(37).unwrap();
         if page.is_empty() {
             break;
         }

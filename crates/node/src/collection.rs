@@ -346,7 +346,7 @@ impl NativeCursor {
         Job::run(
             move || {
                 let mut cursor = cursor.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(cursor.as_mut().ok_or_else(gone)?.next(limit as usize))
+                cursor.as_mut().ok_or_else(gone)?.next(limit as usize)
             },
             move |found| Rows::of_found(&found, dim, metadata, vector),
         )

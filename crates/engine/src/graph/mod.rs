@@ -30,13 +30,16 @@ pub(crate) mod layer;
 pub(crate) mod search;
 pub(crate) mod select;
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::arena::{Arena, Writer};
 use crate::codes::Codes;
 use crate::error::Result;
-use crate::graph::layer::{Layer, LayerWriter};
+use crate::graph::layer::{Frozen, Layer, LayerWriter};
 use crate::rows::{NO_ROW, Tombstones};
+use crate::storage::checkpoint::{Checkpoint, Section};
 
 /// Highest number of layers. At m = 2 that is reached by one node in 32,768; levels above it are cut.
 pub(crate) const LAYERS: usize = 16;
@@ -74,7 +77,11 @@ impl GraphView {
     pub fn rows_of(&self, node: u32, rows: u32) -> impl Iterator<Item = u32> + '_ {
         let head = self.graph.heads.get(node as usize)[0].load(Ordering::Acquire);
         std::iter::successors(Some(head), |&row| {
-            self.graph.next_same.get(row as usize)[0].load(Ordering::Acquire).checked_sub(1)
+            // A chain leads to older rows only, whatever a file says.
+            self.graph.next_same.get(row as usize)[0]
+                .load(Ordering::Acquire)
+                .checked_sub(1)
+                .filter(|&older| older < row)
         })
         .filter(move |&row| row < rows)
     }
@@ -82,6 +89,23 @@ impl GraphView {
     /// Whether one of the node's rows can be returned.
     pub fn is_live(&self, node: u32, rows: u32, tombstones: &Tombstones) -> bool {
         self.rows_of(node, rows).any(|row| !tombstones.contains(row))
+    }
+
+    /// What a checkpoint keeps of the graph as it was when there were `count` rows, and its layers were frozen.
+    pub fn sections<'a>(&'a self, count: u32, frozen: &'a [Arc<Frozen>]) -> Vec<Section<'a>> {
+        let heads = move |nodes: Range<usize>, out: &mut Vec<u8>| {
+            for node in nodes {
+                let head = self.rows_of(node as u32, count).next().unwrap_or(0);
+                out.extend_from_slice(&head.to_le_bytes());
+            }
+        };
+        let chained = self.graph.next_same.len().min(count as usize);
+        let mut sections = self.codes.sections(self.nodes() as usize);
+        sections.push(Section::new("heads", 4, self.nodes() as usize, 8192, heads));
+        sections.push(Section::of("next_same", &self.graph.next_same, chained));
+        let layers = self.graph.layers.iter().zip(frozen).enumerate();
+        sections.extend(layers.map(|(i, (layer, frozen))| layer.section(&links_name(i), frozen)));
+        sections
     }
 
     pub fn bytes(&self) -> usize {
@@ -101,6 +125,28 @@ impl GraphWriter {
     pub fn new(m: usize) -> GraphWriter {
         let layers = std::array::from_fn(|layer| LayerWriter::new(if layer == 0 { 2 * m } else { m }, layer > 0));
         GraphWriter { layers, heads: Writer::new(1), next_same: Writer::new(1) }
+    }
+
+    /// The graph that a checkpoint kept.
+    pub fn load(checkpoint: &Checkpoint, m: usize) -> Result<GraphWriter> {
+        let mut layers = Vec::with_capacity(LAYERS);
+        for i in 0..LAYERS {
+            layers.push(LayerWriter::load(checkpoint, &links_name(i), if i == 0 { 2 * m } else { m }, i > 0)?);
+        }
+        let (heads, next_same): (Writer<AtomicU32>, _) =
+            (checkpoint.arena("heads", 1)?, checkpoint.arena("next_same", 1)?);
+        let fits = layers.windows(2).all(|pair| pair[1].len() <= pair[0].len()) && layers[0].len() == heads.len();
+        let layers = layers.try_into().ok().filter(|_| fits).ok_or_else(|| checkpoint.lacks("heads"))?;
+        Ok(GraphWriter { layers, heads, next_same })
+    }
+
+    /// Keeps every layer as it is now for a checkpoint, until [`GraphWriter::thaw`]. Only between two writes.
+    pub fn freeze(&self) -> Vec<Arc<Frozen>> {
+        self.layers.iter().map(LayerWriter::freeze).collect()
+    }
+
+    pub fn thaw(&self) {
+        self.layers.iter().for_each(LayerWriter::thaw);
     }
 
     pub fn graph(&self) -> Graph {
@@ -150,6 +196,11 @@ impl GraphWriter {
         self.next_same.reader().get(row as usize)[0].store(older + 1, Ordering::Release);
         head.store(row, Ordering::Release);
     }
+}
+
+/// What a checkpoint calls the links of a layer.
+pub(crate) fn links_name(layer: usize) -> String {
+    format!("links-{layer}")
 }
 
 /// The level of a row's node: at least `l` for one row in `m^l`. A function of the row's number and the seed.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Code, Error, Result};
+use crate::memory::Block;
 use crate::storage::segment::Segment;
 
 /// A folder of files.
@@ -28,6 +29,10 @@ pub(crate) trait Disk: Send + Sync {
     fn create(&self, name: &str, len: usize) -> Result<Arc<Segment>>;
     /// A segment that was created before, with `len` bytes.
     fn open(&self, name: &str, len: usize) -> Result<Arc<Segment>>;
+    /// The bytes of a segment that nobody writes any more, to be changed in memory alone.
+    fn map(&self, name: &str, len: usize) -> Result<Arc<Block>>;
+    /// Whether what is written here is there when the collection is opened again.
+    fn lasts(&self) -> bool;
     /// Writes `bytes` behind what the segment holds; they can be read once [`Segment::publish`] is called.
     fn append(&self, segment: &Segment, bytes: &[u8]) -> Result<()>;
     /// Makes what was appended durable.
@@ -97,6 +102,14 @@ impl Disk for Heap {
             Some(HeapFile::Segment(segment)) => Ok(Arc::clone(segment)),
             _ => Err(Error::new(Code::Corrupt, format!("{name} is missing"))),
         })
+    }
+
+    fn map(&self, name: &str, _: usize) -> Result<Arc<Block>> {
+        Err(Error::new(Code::Internal, format!("{name} is in memory already")))
+    }
+
+    fn lasts(&self) -> bool {
+        false
     }
 
     fn append(&self, segment: &Segment, bytes: &[u8]) -> Result<()> {

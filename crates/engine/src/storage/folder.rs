@@ -19,6 +19,7 @@ use std::sync::Arc;
 use fs4::FileExt;
 
 use crate::error::{Code, Error, Result};
+use crate::memory::Block;
 use crate::storage::disk::Disk;
 use crate::storage::segment::Segment;
 
@@ -71,6 +72,24 @@ impl Folder {
 
     fn at(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// A file that must be there, with `len` bytes.
+    fn file(&self, name: &str, len: usize) -> Result<(PathBuf, File)> {
+        let path = self.at(name);
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(Error::new(Code::Corrupt, format!("{} is missing", path.display())));
+            }
+            Err(error) => return Err(failed("open", &path, &error)),
+        };
+        let found = file.metadata().map_err(|error| failed("open", &path, &error))?.len();
+        if found != len as u64 {
+            let what = format!("it has {found} bytes instead of {len}");
+            return Err(Error::corrupt(name, found.min(len as u64) as usize, &what));
+        }
+        Ok((path, file))
     }
 }
 
@@ -155,20 +174,17 @@ impl Disk for Folder {
     }
 
     fn open(&self, name: &str, len: usize) -> Result<Arc<Segment>> {
-        let path = self.at(name);
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(Error::new(Code::Corrupt, format!("{} is missing", path.display())));
-            }
-            Err(error) => return Err(failed("open", &path, &error)),
-        };
-        let found = file.metadata().map_err(|error| failed("open", &path, &error))?.len();
-        if found != len as u64 {
-            let what = format!("it has {found} bytes instead of {len}");
-            return Err(Error::corrupt(name, found.min(len as u64) as usize, &what));
-        }
+        let (path, file) = self.file(name, len)?;
         Segment::mapped(name, file, len, len).map(Arc::new).map_err(|error| failed("map", &path, &error))
+    }
+
+    fn map(&self, name: &str, len: usize) -> Result<Arc<Block>> {
+        let (path, file) = self.file(name, len)?;
+        Block::copied(&file, len).map(Arc::new).map_err(|error| failed("map", &path, &error))
+    }
+
+    fn lasts(&self) -> bool {
+        true
     }
 
     fn append(&self, segment: &Segment, bytes: &[u8]) -> Result<()> {

@@ -3,6 +3,7 @@
 //! ```text
 //! 0   magic "AXF1"        4   kind: 1 put, 2 delete      8   sequence, from 1
 //! 16  first row           20  rows                       24  floats a row (put)
+//! 28  half of the checksum of the frame before it, 0 for the first
 //! 32  payload bytes       40  sequence known durable     48  xxh3 of the block checksums
 //! 56  xxh3 of bytes 0..56, seeded with the collection's salt
 //! 64  payload             put: rows * dim f32, then (id end, metadata end) as u32 pairs, id bytes, metadata bytes
@@ -10,18 +11,22 @@
 //! ..  block checksums     xxh3 of each 64 KiB of the payload, from the next multiple of 8
 //! ..  zeros to the next multiple of 64
 //! ```
-//! Ends count from the start of their own bytes. A put lists effects: a row whose id is alive replaces it.
+//! That frames are chained tells a frame from one that lay in its place before: what a lost write left behind may be
+//! whole, and follow in number. Ends count from the start of their own bytes. A put lists effects: a row whose id is alive replaces it.
+
+use std::ops::Range;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::error::{Code, Error, Result};
+use crate::memory::ALIGN;
 use crate::options::{MAX_DIM, MAX_ID_BYTES, MAX_WRITE_BYTES};
-use crate::storage::segment::{ALIGN, Buffer};
+use crate::storage::segment::Buffer;
 
 const MAGIC: &[u8; 4] = b"AXF1";
 /// Bytes before the payload.
 pub(crate) const HEADER: usize = 64;
-const BLOCK: usize = 64 * 1024;
+pub(crate) const BLOCK: usize = 64 * 1024;
 /// What a row without metadata reads back as.
 const EMPTY: &str = "{}";
 
@@ -42,9 +47,18 @@ pub(crate) struct Header {
     pub dim: u32,
     pub payload: usize,
     pub synced: u64,
+    /// [`Header::link`] of the frame before.
+    pub previous: u32,
+    /// The header's own checksum.
+    sum: u64,
 }
 
 impl Header {
+    /// What the next frame names this one by.
+    pub fn link(&self) -> u32 {
+        self.sum as u32
+    }
+
     /// Bytes of the whole frame.
     pub fn frame_len(&self) -> usize {
         frame_len(self.payload)
@@ -69,6 +83,8 @@ impl Header {
             dim,
             payload: usize::try_from(word64(bytes, 32)).map_err(|_| "a frame too long")?,
             synced: word64(bytes, 40),
+            previous: word32(bytes, 28),
+            sum: word64(bytes, 56),
         };
         if dim as usize > MAX_DIM {
             return Err("a frame of too many dimensions");
@@ -81,7 +97,7 @@ impl Header {
         if fits { Ok(header) } else { Err("a frame of wrong length") }
     }
 
-    fn write(&self, bytes: &mut [u8], salt: u64) {
+    fn write(&mut self, bytes: &mut [u8], salt: u64) {
         let len = self.frame_len();
         let table = table_at(self.payload);
         let blocks = self.payload.div_ceil(BLOCK);
@@ -96,27 +112,44 @@ impl Header {
         bytes[16..20].copy_from_slice(&self.first_row.to_le_bytes());
         bytes[20..24].copy_from_slice(&self.rows.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.dim.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.previous.to_le_bytes());
         bytes[32..40].copy_from_slice(&(self.payload as u64).to_le_bytes());
         bytes[40..48].copy_from_slice(&self.synced.to_le_bytes());
         let sums = xxh3_64(&bytes[table..len]);
         bytes[48..56].copy_from_slice(&sums.to_le_bytes());
-        let own = xxh3_64_with_seed(&bytes[..56], salt);
-        bytes[56..64].copy_from_slice(&own.to_le_bytes());
+        self.sum = xxh3_64_with_seed(&bytes[..56], salt);
+        bytes[56..64].copy_from_slice(&self.sum.to_le_bytes());
     }
 }
 
 /// Checks the payload of a frame against its checksums; `bytes` is the whole frame. `Err` tells where it is damaged.
 pub(crate) fn verify(header: &Header, bytes: &[u8]) -> std::result::Result<(), usize> {
+    verify_part(header, bytes, &(0..header.frame_len()))
+}
+
+/// Checks the blocks of a frame that have bytes in `part`.
+pub(crate) fn verify_part(header: &Header, bytes: &[u8], part: &Range<usize>) -> std::result::Result<(), usize> {
     let table = table_at(header.payload);
     if word64(bytes, 48) != xxh3_64(&bytes[table..header.frame_len()]) {
         return Err(table);
     }
-    for (i, block) in bytes[HEADER..HEADER + header.payload].chunks(BLOCK).enumerate() {
+    let (first, end) = (part.start.saturating_sub(HEADER) / BLOCK, part.end.saturating_sub(HEADER).div_ceil(BLOCK));
+    for (i, block) in bytes[HEADER..HEADER + header.payload].chunks(BLOCK).enumerate().take(end).skip(first) {
         if word64(bytes, table + i * 8) != xxh3_64(block) {
             return Err(HEADER + i * BLOCK);
         }
     }
     Ok(())
+}
+
+/// A frame's place among the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Numbers {
+    pub sequence: u64,
+    /// The last frame known durable.
+    pub synced: u64,
+    /// [`Header::link`] of the frame before.
+    pub previous: u32,
 }
 
 /// A frame that is not numbered yet.
@@ -158,15 +191,17 @@ impl Unnumbered {
     }
 
     /// Writes header and checksums, and gives the frame's bytes.
-    pub fn number(mut self, sequence: u64, first_row: u32, synced: u64, salt: u64) -> (Header, Buffer) {
-        let header = Header {
+    pub fn number(mut self, first_row: u32, numbers: &Numbers, salt: u64) -> (Header, Buffer) {
+        let mut header = Header {
             kind: self.kind,
-            sequence,
+            sequence: numbers.sequence,
             first_row,
             rows: self.rows,
             dim: self.dim,
             payload: self.payload,
-            synced,
+            synced: numbers.synced,
+            previous: numbers.previous,
+            sum: 0,
         };
         header.write(self.buffer.bytes_mut(), salt);
         (header, self.buffer)
@@ -285,8 +320,16 @@ impl Directory {
         Directory { rows: word32(bytes, 20) as usize, dim: word32(bytes, 24) as usize }
     }
 
-    pub fn vector(&self, index: usize) -> usize {
-        HEADER + index * self.dim * 4
+    /// Tells of each part of the frame that the texts of row `index` are read from.
+    pub fn parts(&self, bytes: &[u8], index: usize, mut visit: impl FnMut(Range<usize>)) {
+        let entries = HEADER + self.rows * self.dim * 4;
+        visit(entries + index.saturating_sub(1) * 8..entries + index * 8 + 8);
+        visit(entries + self.rows.saturating_sub(1) * 8..self.ids());
+        for (base, at) in [(Some(self.ids()), 0), (self.metadata_base(bytes), 4)] {
+            if let Some(text) = base.and_then(|base| self.range(bytes, base, index, at)) {
+                visit(text);
+            }
+        }
     }
 
     /// Id of row `index` of the frame in `bytes`; `None` where the frame's own offsets do not hold.
@@ -296,13 +339,18 @@ impl Directory {
 
     /// Metadata of row `index` of the frame in `bytes`; `None` where the frame's own offsets do not hold.
     pub fn metadata<'a>(&self, bytes: &'a [u8], index: usize) -> Option<&'a str> {
-        let base = self.ids() + self.end(bytes, self.rows.checked_sub(1)?, 0)?;
-        self.text(bytes, base, index, 4).map(|object| if object.is_empty() { EMPTY } else { object })
+        self.text(bytes, self.metadata_base(bytes)?, index, 4)
+            .map(|object| if object.is_empty() { EMPTY } else { object })
     }
 
     /// Where the ids begin.
     fn ids(&self) -> usize {
         HEADER + self.rows * (self.dim * 4 + 8)
+    }
+
+    /// Where the metadata begin.
+    fn metadata_base(&self, bytes: &[u8]) -> Option<usize> {
+        Some(self.ids() + self.end(bytes, self.rows.checked_sub(1)?, 0)?)
     }
 
     /// The end that the entry of row `index` holds at byte `at`.
@@ -311,11 +359,19 @@ impl Directory {
         bytes.get(from..from + 4).map(|word| word32(word, 0) as usize)
     }
 
-    fn text<'a>(&self, bytes: &'a [u8], base: usize, index: usize, at: usize) -> Option<&'a str> {
+    fn range(&self, bytes: &[u8], base: usize, index: usize, at: usize) -> Option<Range<usize>> {
         let from = if index == 0 { 0 } else { self.end(bytes, index - 1, at)? };
-        let to = self.end(bytes, index, at)?;
-        std::str::from_utf8(bytes.get(base + from..base + to)?).ok()
+        Some(base + from..base + self.end(bytes, index, at)?)
     }
+
+    fn text<'a>(&self, bytes: &'a [u8], base: usize, index: usize, at: usize) -> Option<&'a str> {
+        std::str::from_utf8(bytes.get(self.range(bytes, base, index, at)?)?).ok()
+    }
+}
+
+/// Where the vector of row `index` of a put starts.
+pub(crate) fn vector_at(index: usize, dim: usize) -> usize {
+    HEADER + index * dim * 4
 }
 
 /// The row numbers of a delete.
@@ -335,7 +391,7 @@ fn word32(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-fn word64(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn word64(bytes: &[u8], at: usize) -> u64 {
     u64::from(word32(bytes, at)) | u64::from(word32(bytes, at + 4)) << 32
 }
 
@@ -349,7 +405,7 @@ mod tests {
         let mut draft = Draft::new(dim, ids, metadata).unwrap();
         // SAFETY: a vector of that many floats.
         unsafe { draft.fill(floats.as_ptr(), floats.len()).unwrap() };
-        draft.frame.number(7, 100, 0, 5)
+        draft.frame.number(100, &Numbers { sequence: 7, synced: 6, previous: 9 }, 5)
     }
 
     #[test]
@@ -357,13 +413,14 @@ mod tests {
         let (header, buffer) = frame(3, 5, Some(r#"[{"a":1},null,{"b":"ü"}]"#));
         let bytes = buffer.bytes();
         assert_eq!(Header::read(bytes, 5), Ok(header));
+        assert_eq!((header.sequence, header.synced, header.previous, header.first_row), (7, 6, 9, 100));
         assert!(Header::read(bytes, 6).is_err(), "another collection's frame");
         verify(&header, bytes).unwrap();
         let directory = Directory::of(&header);
         assert_eq!((directory.id(bytes, 0), directory.metadata(bytes, 0)), (Some("id-0"), Some(r#"{"a":1}"#)));
         assert_eq!((directory.id(bytes, 1), directory.metadata(bytes, 1)), (Some("id-1"), Some("{}")));
         assert_eq!((directory.id(bytes, 2), directory.metadata(bytes, 2)), (Some("id-2"), Some(r#"{"b":"ü"}"#)));
-        assert_eq!(directory.vector(2), 64 + 40);
+        assert_eq!(vector_at(2, 5), 64 + 40);
         assert_eq!(bytes.len() % 64, 0);
     }
 

@@ -4,20 +4,21 @@
 //! append   room? else allocate a segment, seal the last one, name both in MANIFEST   (all before the first byte)
 //!          write the frame
 //! commit   one sync for all frames since the last
-//! open     MANIFEST -> each segment's frames, in sequence, checked
+//! open     MANIFEST -> each segment's frames from a checkpoint's position on, in sequence, checked
 //! ```
 //! Reading stops at the first bad frame. If that frame was once known to be durable (MANIFEST says so, or its segment is
 //! sealed behind it, or a later frame was written in that knowledge), the file is damaged. Else it is a write that never
-//! finished: the segment is sealed before it.
+//! finished, and the next frame takes its place: frames are chained, so what lies behind it is none of them.
 
 use std::sync::Arc;
 
 use crate::error::{Code, Error, Result};
+use crate::memory::ALIGN;
 use crate::options::{Config, Durability};
 use crate::storage::disk::Disk;
-use crate::storage::frame::{self, HEADER, Header, Unnumbered};
-use crate::storage::manifest::{MANIFEST, MANIFEST_NEW, Manifest, Named, Stored};
-use crate::storage::segment::{ALIGN, Segment};
+use crate::storage::frame::{self, HEADER, Header, Numbers, Unnumbered};
+use crate::storage::manifest::{Checkpointed, MANIFEST, MANIFEST_NEW, Manifest, Named, Position, Stored};
+use crate::storage::segment::Segment;
 
 const FIRST_SEGMENT: usize = 64 * 1024;
 const LARGEST_SEGMENT: usize = 256 * 1024 * 1024;
@@ -38,6 +39,8 @@ pub(crate) struct Log {
     /// Frames appended, and of those the ones known durable.
     sequence: u64,
     durable: u64,
+    /// [`Header::link`] of the last frame.
+    link: u32,
     /// Why nothing more is written.
     poison: Option<Error>,
 }
@@ -47,15 +50,16 @@ impl Log {
     pub fn create(disk: Arc<dyn Disk>, config: &Config, salt: u64) -> Result<Log> {
         let manifest = Manifest::new(config, salt);
         manifest.store(&*disk)?;
-        let durability = config.durability;
-        Ok(Log { disk, manifest, segments: Arc::default(), durability, sequence: 0, durable: 0, poison: None })
+        let (durability, segments) = (config.durability, Arc::default());
+        Ok(Log { disk, manifest, segments, durability, sequence: 0, durable: 0, link: 0, poison: None })
     }
 
-    /// The log that `manifest` names, and its frames, each checked against its checksums.
+    /// The log that `manifest` names, and its frames from a position on, each checked against its checksums.
     pub fn open(
         disk: Arc<dyn Disk>,
         manifest: Manifest,
         durability: Durability,
+        from: Position,
     ) -> Result<(Log, Vec<(Header, Place)>)> {
         let mut segments = Vec::with_capacity(manifest.segments.len());
         let mut frames: Vec<(Header, Place)> = Vec::new();
@@ -65,38 +69,33 @@ impl Log {
             if named.sealed.is_none() && !last {
                 return Err(Error::corrupt(MANIFEST, 0, "a segment that is not the last is not sealed"));
             }
-            let end = read(&segment, i, &manifest, named.sealed, &mut frames)?;
+            let end = match named.sealed {
+                Some(sealed) if i < from.segment => sealed,
+                sealed => read(&segment, i, &manifest, sealed, from, &mut frames)?,
+            };
             segment.settle(end);
             segments.push(segment);
         }
-        let sequence = frames.len() as u64;
+        let sequence = from.sequence + frames.len() as u64;
         if manifest.durable > sequence {
             let what = format!("{} writes were durable and {sequence} are there", manifest.durable);
             let end = segments.last().map_or(0, |segment| segment.end());
             return Err(Error::corrupt(segments.last().map_or(MANIFEST, |segment| segment.name()), end, &what));
         }
-        let durable = manifest.durable;
-        let mut log = Log { disk, manifest, segments: Arc::new(segments), durability, sequence, durable, poison: None };
-        // Behind an unfinished write there may be anything. Only after a clean close is the last segment gone on with.
-        if log.durable < sequence || sequence == 0 && !log.segments.is_empty() {
-            log.seal();
-        }
+        let (durable, segments) = (manifest.durable, Arc::new(segments));
+        let link = frames.last().map_or(from.link, |(header, _)| header.link());
+        let log = Log { disk, manifest, segments, durability, sequence, durable, link, poison: None };
         log.sweep();
         Ok((log, frames))
     }
 
-    /// Ends the last segment in memory; MANIFEST hears of it with the next one.
-    fn seal(&mut self) {
-        if let (Some(named), Some(segment)) = (self.manifest.segments.last_mut(), self.segments.last()) {
-            named.sealed = Some(segment.end());
-        }
-    }
-
     /// Removes what no manifest names: left by a writer that ended between two steps.
     fn sweep(&self) {
-        let named: Vec<String> = (0..self.manifest.segments.len()).map(|i| self.manifest.segment(i)).collect();
+        let mut named: Vec<String> = (0..self.manifest.segments.len()).map(|i| self.manifest.segment(i)).collect();
+        named.extend(self.manifest.checkpoint.map(|checkpoint| self.manifest.index(checkpoint.number)));
         for name in self.disk.list().unwrap_or_default() {
-            if name == MANIFEST_NEW || name.starts_with("log-") && !named.contains(&name) {
+            let ours = name.starts_with("log-") || name.starts_with("index-");
+            if name == MANIFEST_NEW || ours && !named.contains(&name) {
                 // What cannot be removed takes room and nothing else.
                 let _ = self.disk.remove(&name);
             }
@@ -117,18 +116,21 @@ impl Log {
     pub fn append(&mut self, frame: Unnumbered, first_row: u32) -> Result<(Header, Place)> {
         self.healthy()?;
         let len = frame.buffer.bytes().len();
-        let sealed = self.manifest.segments.last().is_none_or(|named| named.sealed.is_some());
-        if sealed || self.segments.last().is_none_or(|last| last.len() - last.end() < len) {
+        if self.segments.last().is_none_or(|last| last.len() - last.end() < len) {
             self.allocate(len)?;
         }
         let segment = self.segments.len() - 1;
         let last = Arc::clone(&self.segments[segment]);
         let place = Place { segment: segment as u32, offset: last.end() as u32 };
-        let (header, buffer) = frame.number(self.sequence + 1, first_row, self.durable, self.manifest.salt);
+        let (header, buffer) = {
+            let numbers = Numbers { sequence: self.sequence + 1, synced: self.durable, previous: self.link };
+            frame.number(first_row, &numbers, self.manifest.salt)
+        };
         if let Err(error) = self.disk.append(&last, buffer.bytes()) {
             return Err(self.poisoned(&error));
         }
         self.sequence += 1;
+        self.link = header.link();
         last.publish();
         Ok((header, place))
     }
@@ -192,13 +194,58 @@ impl Log {
         Ok(())
     }
 
-    /// Makes every frame durable, and MANIFEST say so: the next writer goes on in the same segment.
+    /// Makes every frame durable, and MANIFEST say so.
     pub fn close(&mut self) -> Result<()> {
         self.sync()?;
-        let sealed = self.manifest.segments.last().is_some_and(|named| named.sealed.is_some());
-        if self.manifest.durable < self.durable || sealed {
+        if self.manifest.durable < self.durable {
             self.manifest.durable = self.durable;
             self.manifest.store(&*self.disk)?;
+        }
+        Ok(())
+    }
+
+    /// Whether every frame is known durable.
+    pub fn is_durable(&self) -> bool {
+        self.durable == self.sequence
+    }
+
+    /// Takes no more frames, for this reason.
+    pub fn poison(&mut self, error: &Error) {
+        self.poisoned(error);
+    }
+
+    /// Where the next frame goes, and the segment before it whose bytes may not be durable yet.
+    pub fn position(&self) -> (Position, Option<Arc<Segment>>) {
+        let last = self.segments.last().map(Arc::clone);
+        let (segment, offset) = (self.segments.len().saturating_sub(1), last.as_ref().map_or(0, |last| last.end()));
+        (Position { sequence: self.sequence, segment, offset, link: self.link }, last)
+    }
+
+    /// The checkpoint in force.
+    pub fn checkpoint(&self) -> Option<Checkpointed> {
+        self.manifest.checkpoint
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Puts a checkpoint in force, whose file is durable, as are the frames that it holds; the one before is removed.
+    pub fn adopt(&mut self, checkpoint: Checkpointed) -> Result<()> {
+        self.healthy()?;
+        self.durable = self.durable.max(checkpoint.position.sequence);
+        let mut next = self.manifest.clone();
+        next.durable = self.durable;
+        let before = next.checkpoint.replace(checkpoint);
+        let stored = self.disk.sync_names().map_err(Stored::Kept).and_then(|()| next.store(&*self.disk));
+        match stored {
+            Ok(()) => self.manifest = next,
+            Err(Stored::Kept(error)) => return Err(error),
+            Err(Stored::Unknown(error)) => return Err(self.poisoned(&error)),
+        }
+        if let Some(before) = before {
+            // What cannot be removed, for it is mapped, the next writer sweeps.
+            let _ = self.disk.remove(&self.manifest.index(before.number));
         }
         Ok(())
     }
@@ -210,6 +257,7 @@ fn read(
     index: usize,
     manifest: &Manifest,
     sealed: Option<usize>,
+    from: Position,
     frames: &mut Vec<(Header, Place)>,
 ) -> Result<usize> {
     let there = segment.written();
@@ -217,15 +265,19 @@ fn read(
         return Err(Error::corrupt(segment.name(), there, "its last frames are missing"));
     }
     let all = segment.bytes(0, sealed.unwrap_or(there));
-    let mut offset = 0;
+    let mut offset = if index == from.segment { from.offset } else { 0 };
+    if offset > all.len() {
+        return Err(Error::corrupt(MANIFEST, 0, "its checkpoint is past the end of the log"));
+    }
     while offset < all.len() {
-        let next = frames.len() as u64 + 1;
+        let next = from.sequence + frames.len() as u64 + 1;
+        let link = frames.last().map_or(from.link, |(header, _)| header.link());
         let rest = &all[offset..];
         let found = Header::read(rest, manifest.salt).map_err(|what| (0, what)).and_then(|header| {
             if header.frame_len() > rest.len() {
                 return Err((0, "a frame that is cut short"));
             }
-            if header.sequence != next {
+            if header.sequence != next || header.previous != link {
                 return Err((0, "a frame out of sequence"));
             }
             let bytes = &rest[..header.frame_len()];

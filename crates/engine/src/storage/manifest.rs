@@ -28,6 +28,28 @@ pub(crate) struct Named {
     pub sealed: Option<usize>,
 }
 
+/// A checkpoint, as the manifest knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Checkpointed {
+    /// What its file is called by.
+    pub number: u64,
+    /// Bytes of the file.
+    pub len: usize,
+    /// What the log held: the next frame is not in it.
+    pub position: Position,
+}
+
+/// A place between two frames of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Position {
+    /// Frames before it.
+    pub sequence: u64,
+    pub segment: usize,
+    pub offset: usize,
+    /// [`crate::storage::frame::Header::link`] of the last frame before it.
+    pub link: u32,
+}
+
 /// The manifest's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Manifest {
@@ -43,6 +65,7 @@ pub(crate) struct Manifest {
     pub segments: Vec<Named>,
     /// Frames up to this sequence are known durable.
     pub durable: u64,
+    pub checkpoint: Option<Checkpointed>,
 }
 
 impl Manifest {
@@ -58,12 +81,18 @@ impl Manifest {
             generation: 1,
             segments: Vec::new(),
             durable: 0,
+            checkpoint: None,
         }
     }
 
     /// The name of segment `i`.
     pub fn segment(&self, i: usize) -> String {
         format!("log-{}-{:04}", self.generation, i + 1)
+    }
+
+    /// The name of checkpoint `number`.
+    pub fn index(&self, number: u64) -> String {
+        format!("index-{}-{number}", self.generation)
     }
 
     /// Reads the manifest; `None` where there is none.
@@ -101,6 +130,16 @@ impl Manifest {
             };
             Some(Named { len, sealed })
         });
+        let checkpoint = match value.get("checkpoint")? {
+            Value::Null => None,
+            words => {
+                let [number, len, sequence, segment, offset, link] = numbers(words)?;
+                let (len, segment, offset) = (usize::try_from(len), usize::try_from(segment), usize::try_from(offset));
+                let link = u32::try_from(link).ok()?;
+                let position = Position { sequence, segment: segment.ok()?, offset: offset.ok()?, link };
+                Some(Checkpointed { number, len: len.ok()?, position })
+            }
+        };
         Some(Manifest {
             dim: size("dim")?,
             metric: Metric::parse(Some(value.get("metric")?.as_str()?)).ok()?,
@@ -112,12 +151,17 @@ impl Manifest {
             generation: u32::try_from(number("generation")?).ok()?,
             segments: segments.collect::<Option<Vec<Named>>>()?,
             durable: number("durable")?,
+            checkpoint,
         })
     }
 
     fn bytes(&self) -> Vec<u8> {
         let mut body = Map::new();
         let segments: Vec<Value> = self.segments.iter().map(|named| json!([named.len, named.sealed])).collect();
+        let checkpoint = self.checkpoint.map(|Checkpointed { number, len, position }| {
+            let Position { sequence, segment, offset, link } = position;
+            json!([number, len, sequence, segment, offset, link])
+        });
         for (name, value) in [
             ("dim", json!(self.dim)),
             ("metric", json!(self.metric.name())),
@@ -129,6 +173,7 @@ impl Manifest {
             ("generation", json!(self.generation)),
             ("segments", json!(segments)),
             ("durable", json!(self.durable)),
+            ("checkpoint", json!(checkpoint)),
         ] {
             body.insert(name.into(), value);
         }
@@ -141,6 +186,12 @@ impl Manifest {
         disk.put(MANIFEST_NEW, &self.bytes()).map_err(Stored::Kept)?;
         disk.rename(MANIFEST_NEW, MANIFEST).and_then(|()| disk.sync_names()).map_err(Stored::Unknown)
     }
+}
+
+/// The numbers of a list that has just so many.
+fn numbers<const N: usize>(value: &Value) -> Option<[u64; N]> {
+    let list: Option<Vec<u64>> = value.as_array()?.iter().map(Value::as_u64).collect();
+    list?.try_into().ok()
 }
 
 /// Which manifest is in force after one could not be stored.

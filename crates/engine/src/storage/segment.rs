@@ -1,81 +1,29 @@
 //! A segment's memory: written once, from the front, by one writer; read by anybody below what was written.
-//!
-//! Numbers are little-endian in memory as in files; a big-endian machine does not compile this.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
-
-#[cfg(target_endian = "big")]
-compile_error!("frames are read where they lie, in little-endian order");
-
-/// Frames and the rows in them start on a line of the cache.
-pub(crate) const ALIGN: usize = 64;
-
-/// What is asked of the allocator. More would be zeroed byte by byte; at this alignment large blocks come zeroed from
-/// the system, and take memory only as they are written.
-const ASKED: usize = 16;
-
-/// Zeroed bytes of fixed size, aligned to [`ALIGN`].
-struct Block {
-    memory: *mut u8,
-    /// The first aligned byte of `memory`.
-    base: *mut u8,
-    len: usize,
-}
-
-// SAFETY: a block owns its bytes; who may touch which of them is the business of its two owners below.
-unsafe impl Send for Block {}
-// SAFETY: as above; a block itself hands out no reference.
-unsafe impl Sync for Block {}
-
-impl Block {
-    fn new(len: usize, what: &str) -> Result<Block> {
-        let layout = Block::layout(len).ok_or_else(|| Error::memory(len, what))?;
-        // SAFETY: the layout's size is at least one.
-        let memory = unsafe { alloc_zeroed(layout) };
-        if memory.is_null() {
-            return Err(Error::memory(len, what));
-        }
-        // SAFETY: the layout has room for `len` bytes behind the largest such offset.
-        let base = unsafe { memory.add(memory.align_offset(ALIGN)) };
-        Ok(Block { memory, base, len })
-    }
-
-    fn layout(len: usize) -> Option<Layout> {
-        Layout::from_size_align(len.checked_add(ALIGN)?, ASKED).ok()
-    }
-}
-
-impl Drop for Block {
-    fn drop(&mut self) {
-        if let Some(layout) = Block::layout(self.len) {
-            // SAFETY: allocated in `new` with this very layout, freed once.
-            unsafe { dealloc(self.memory, layout) };
-        }
-    }
-}
+use crate::memory::Block;
 
 /// Bytes of one owner, aligned to [`ALIGN`]: a frame while it is filled.
 pub(crate) struct Buffer(Block);
 
 impl Buffer {
     pub fn new(len: usize) -> Result<Buffer> {
-        Block::new(len, "a write").map(Buffer)
+        Block::zeroed(len, "a write").map(Buffer)
     }
 
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: `len` bytes, zeroed at birth, owned by `self`.
-        unsafe { std::slice::from_raw_parts(self.0.base, self.0.len) }
+        unsafe { std::slice::from_raw_parts(self.0.base(), self.0.len()) }
     }
 
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`, and `&mut self` makes this the only reference.
-        unsafe { std::slice::from_raw_parts_mut(self.0.base, self.0.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.0.base(), self.0.len()) }
     }
 
     /// `count` floats from byte `offset`; panics outside of the buffer, or between two floats.
@@ -89,23 +37,21 @@ impl Buffer {
     /// `source` is readable for `count` floats during the call. Another thread may be writing to them: what arrives is
     /// then some mixture of floats, and only the copy is looked at.
     pub unsafe fn copy_floats(&mut self, offset: usize, source: *const f32, count: usize) {
-        assert!(count.checked_mul(4).and_then(|bytes| bytes.checked_add(offset)).is_some_and(|end| end <= self.0.len));
+        assert!(
+            count.checked_mul(4).and_then(|bytes| bytes.checked_add(offset)).is_some_and(|end| end <= self.0.len())
+        );
         // SAFETY: the caller answers for the source, the assertion for the target; a buffer of the engine's own cannot
         // overlap the caller's memory.
-        unsafe { std::ptr::copy_nonoverlapping(source.cast::<u8>(), self.0.base.add(offset), count * 4) };
+        unsafe { std::ptr::copy_nonoverlapping(source.cast::<u8>(), self.0.base().add(offset), count * 4) };
     }
-}
-
-/// Where a segment's bytes are.
-enum Bytes {
-    Heap(Block),
-    Mapped(memmap2::Mmap, File),
 }
 
 /// Bytes that live until the last view of them: allocated in full, written from the front, never moved.
 pub(crate) struct Segment {
     name: String,
-    bytes: Bytes,
+    block: Block,
+    /// What the block is a mapping of.
+    file: Option<File>,
     /// Where the next frame goes; only the log's writer looks at it.
     end: AtomicUsize,
     /// What lies below may be read, and is not written again.
@@ -117,30 +63,17 @@ pub(crate) struct Segment {
 impl Segment {
     /// Zeros on the heap.
     pub fn heap(name: &str, len: usize) -> Result<Segment> {
-        let bytes = Bytes::Heap(Block::new(len, "the log")?);
-        Ok(Segment {
-            name: name.into(),
-            bytes,
-            end: AtomicUsize::new(0),
-            readable: AtomicUsize::new(0),
-            storing: Mutex::new(()),
-        })
+        Ok(Segment::of(name, Block::zeroed(len, "the log")?, None, 0))
     }
 
     /// A file of `len` bytes, of which `readable` were written before.
     pub fn mapped(name: &str, file: File, len: usize, readable: usize) -> io::Result<Segment> {
-        // SAFETY: the folder's lock keeps other writers away, the file is never shortened, and its bytes below
-        // `readable` are not written again. That nobody else truncates it is asked of the user.
-        let map = unsafe { memmap2::MmapOptions::new().len(len).map(&file)? };
-        let (end, readable) = (AtomicUsize::new(readable), AtomicUsize::new(readable));
-        Ok(Segment { name: name.into(), bytes: Bytes::Mapped(map, file), end, readable, storing: Mutex::new(()) })
+        Ok(Segment::of(name, Block::shared(&file, len)?, Some(file), readable))
     }
 
-    fn base(&self) -> *const u8 {
-        match &self.bytes {
-            Bytes::Heap(block) => block.base,
-            Bytes::Mapped(map, _) => map.as_ptr(),
-        }
+    fn of(name: &str, block: Block, file: Option<File>, readable: usize) -> Segment {
+        let (end, readable) = (AtomicUsize::new(readable), AtomicUsize::new(readable));
+        Segment { name: name.into(), block, file, end, readable, storing: Mutex::new(()) }
     }
 
     pub fn name(&self) -> &str {
@@ -148,14 +81,11 @@ impl Segment {
     }
 
     pub fn len(&self) -> usize {
-        match &self.bytes {
-            Bytes::Heap(block) => block.len,
-            Bytes::Mapped(map, _) => map.len(),
-        }
+        self.block.len()
     }
 
     pub fn is_mapped(&self) -> bool {
-        matches!(self.bytes, Bytes::Mapped(..))
+        self.block.is_mapped()
     }
 
     /// Where the next frame goes.
@@ -179,13 +109,13 @@ impl Segment {
         let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         let at = self.end();
         assert!(bytes.len() <= self.len() - at, "the log chose a segment that is too short");
-        match &self.bytes {
-            // SAFETY: the bytes at and past `end` are inside the block, and nobody reads them: they are not published.
-            // The lock makes this the only thread that writes.
-            Bytes::Heap(block) => unsafe {
-                std::ptr::copy_nonoverlapping(bytes.as_ptr(), block.base.add(at), bytes.len());
+        match &self.file {
+            // SAFETY: the bytes at and past `end` are inside the block, which is memory of its own, and nobody reads
+            // them: they are not published. The lock makes this the only thread that writes.
+            None => unsafe {
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.block.base().add(at), bytes.len());
             },
-            Bytes::Mapped(_, file) => {
+            Some(file) => {
                 write_at(file, bytes, at as u64).map_err(|error| Error::io(&format!("write {}", self.name), &error))?;
             }
         }
@@ -200,12 +130,8 @@ impl Segment {
 
     /// Makes what was stored durable.
     pub fn sync(&self) -> Result<()> {
-        match &self.bytes {
-            Bytes::Heap(_) => Ok(()),
-            Bytes::Mapped(_, file) => {
-                file.sync_data().map_err(|error| Error::io(&format!("sync {}", self.name), &error))
-            }
-        }
+        let sync = self.file.as_ref().map_or(Ok(()), File::sync_data);
+        sync.map_err(|error| Error::io(&format!("sync {}", self.name), &error))
     }
 
     /// `len` bytes from `offset`; panics past what was written.
@@ -216,7 +142,7 @@ impl Segment {
             "{len} bytes at {offset} of a segment"
         );
         // SAFETY: below `readable`, so inside of the segment and not written again.
-        unsafe { std::slice::from_raw_parts(self.base().add(offset), len) }
+        unsafe { std::slice::from_raw_parts(self.block.base().add(offset), len) }
     }
 
     /// `count` floats from byte `offset`; panics past what was written, or between two floats.
@@ -255,6 +181,7 @@ fn write_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::ALIGN;
 
     fn append(segment: &Segment, bytes: &[u8]) {
         segment.store(bytes).unwrap();
@@ -287,18 +214,6 @@ mod tests {
     #[should_panic(expected = "too short")]
     fn more_than_the_segment_holds_is_refused() {
         Segment::heap("log", 64).unwrap().store(&[0; 65]).unwrap();
-    }
-
-    #[test]
-    fn blocks_of_any_size_are_aligned_or_refused() {
-        for len in [0, 1, 63, 64, 1000, 100_000] {
-            let buffer = Buffer::new(len).unwrap();
-            assert!(buffer.bytes().as_ptr().addr().is_multiple_of(ALIGN) && buffer.bytes().len() == len);
-            assert!(buffer.bytes().iter().all(|&byte| byte == 0));
-        }
-        for len in [usize::MAX, isize::MAX as usize] {
-            assert_eq!(Buffer::new(len).err().unwrap().code, crate::error::Code::Memory);
-        }
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! Keeps a checkpoint up with the log, so that opening reads what is derived instead of deriving it again.
+//!
+//! ```text
+//! take    under the writer's lock: a view, the links frozen, the log's position
+//! write   beside searches and writes: sync the log so far, then arrays into a file of their own, synced
+//! adopt   under the writer's lock: MANIFEST names it; the one before is removed
+//! ```
+//! A checkpoint holds what the log's frames up to its position made, to the bit: replaying the frames behind it goes on
+//! as if there had been no opening in between.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::error::{Code, Error, Result};
+use crate::graph::layer::Frozen;
+use crate::graph::links_name;
+use crate::storage::checkpoint::{self, Checkpoint, Section};
+use crate::storage::disk::Disk;
+use crate::storage::manifest::{Checkpointed, Manifest, Position};
+use crate::storage::segment::Segment;
+use crate::view::View;
+
+/// Rows written or deleted since the last checkpoint: a new one is due when they are so many, and a tenth of all.
+const DUE: u64 = 20_000;
+/// Fewer than these are not worth a checkpoint when the collection is closed: replaying them takes no time.
+const WORTH: u64 = 100;
+
+/// Whether a checkpoint should be taken beside the writes.
+pub(crate) fn due(changes: u64, rows: usize) -> bool {
+    changes >= DUE.max(rows as u64 / 10)
+}
+
+/// Whether one should be taken when the collection is closed.
+pub(crate) fn worth(changes: u64) -> bool {
+    changes >= WORTH
+}
+
+/// One moment of the writer's, to be written down.
+pub(crate) struct Snapshot {
+    pub view: View,
+    pub frozen: Vec<Arc<Frozen>>,
+    pub facts: Value,
+    pub words: usize,
+    pub disk: Arc<dyn Disk>,
+    pub salt: u64,
+    pub name: String,
+    pub number: u64,
+    pub position: Position,
+    /// The segment whose frames may not be durable yet.
+    pub unsynced: Option<Arc<Segment>>,
+}
+
+/// Why a checkpoint was not written.
+pub(crate) enum Failed {
+    /// The log could not be synced: what was written is in doubt.
+    Log(Error),
+    /// The file could not be written, or the collection was closed meanwhile.
+    File(Error),
+}
+
+impl Snapshot {
+    /// Makes the log durable up to the position, and writes the file.
+    pub fn write(&self, go_on: &dyn Fn() -> bool) -> std::result::Result<Checkpointed, Failed> {
+        if let Some(segment) = &self.unsynced {
+            self.disk.sync(segment).map_err(Failed::Log)?;
+        }
+        let view = &self.view;
+        let mut sections: Vec<Section> = view.rows.sections(view.count);
+        sections.extend(view.ids.sections(&view.rows, view.count));
+        sections.extend(view.tombstones.sections());
+        if let Some(graph) = &view.graph {
+            sections.extend(graph.sections(view.count, &self.frozen));
+        }
+        let mut facts = self.facts.clone();
+        facts["words"] = json!(self.words);
+        let len = checkpoint::write(&*self.disk, &self.name, self.salt, &facts, &sections, go_on);
+        Ok(Checkpointed { number: self.number, len: len.map_err(Failed::File)?, position: self.position })
+    }
+
+    /// Removes a file that was written and is not wanted.
+    pub fn discard(&self) {
+        // What cannot be removed the next writer sweeps.
+        let _ = self.disk.remove(&self.name);
+    }
+}
+
+/// The checkpoint that the manifest names, its parts checked that decide what is found; the parts that decide only
+/// how well a walk goes are left to [`verify_walk`]. `Err` says why there is none to use.
+pub(crate) fn open(disk: &dyn Disk, manifest: &Manifest) -> Result<Option<(Checkpoint, Position)>> {
+    let Some(named) = manifest.checkpoint else { return Ok(None) };
+    let found = Checkpoint::open(disk, &manifest.index(named.number), named.len, manifest.salt)?;
+    found.verify(|section| !is_walk(section), &|| true)?;
+    Ok(Some((found, named.position)))
+}
+
+/// Whether a checkpoint that cannot be used for this reason can be done without.
+pub(crate) fn can_do_without(error: &Error) -> bool {
+    matches!(error.code, Code::Corrupt | Code::Io)
+}
+
+/// Checks what [`open`] left out: codes and links of layer 0, most of the file.
+pub(crate) fn verify_walk(checkpoint: &Checkpoint, go_on: &dyn Fn() -> bool) -> Result<()> {
+    checkpoint.verify(is_walk, go_on)
+}
+
+fn is_walk(section: &str) -> bool {
+    matches!(section, "codes" | "moments" | "extras") || section == links_name(0)
+}

@@ -1,0 +1,117 @@
+//! Bytes of a fixed size and place, aligned to a line of the cache: zeros from the system, or a file.
+//!
+//! A block hands out its address and its length; who may touch which of its bytes is the business of its owner
+//! (`arena.rs`, `storage/segment.rs`).
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::fs::File;
+use std::io;
+
+use crate::error::{Error, Result};
+
+#[cfg(target_endian = "big")]
+compile_error!("files are read where they lie, in little-endian order");
+
+/// Blocks start on a line of the cache.
+pub(crate) const ALIGN: usize = 64;
+
+/// What is asked of the allocator. More would be zeroed byte by byte; at this alignment large blocks come zeroed from
+/// the system, and take memory only as they are written.
+const ASKED: usize = 16;
+
+/// Where a block's bytes come from.
+enum Source {
+    /// The allocator's own address.
+    Heap(*mut u8),
+    /// A file's pages. Writing to them changes this process's copy, never the file.
+    Copied(#[expect(dead_code, reason = "held for its pages")] memmap2::MmapMut),
+    /// A file's pages, read only, as others write them.
+    Shared(#[expect(dead_code, reason = "held for its pages")] memmap2::Mmap),
+}
+
+/// Bytes that stay where they are.
+pub(crate) struct Block {
+    source: Source,
+    /// The first byte, on a multiple of [`ALIGN`].
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: a block owns its bytes; who may touch which of them is the business of its owner.
+unsafe impl Send for Block {}
+// SAFETY: as above; a block itself hands out no reference.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// `len` zeros; `what` names their use where there is no memory.
+    pub fn zeroed(len: usize, what: &str) -> Result<Block> {
+        let layout = Block::layout(len).ok_or_else(|| Error::memory(len, what))?;
+        // SAFETY: the layout's size is at least one.
+        let memory = unsafe { alloc_zeroed(layout) };
+        if memory.is_null() {
+            return Err(Error::memory(len, what));
+        }
+        // SAFETY: the layout has room for `len` bytes behind the largest such offset.
+        let base = unsafe { memory.add(memory.align_offset(ALIGN)) };
+        Ok(Block { source: Source::Heap(memory), base, len })
+    }
+
+    /// The first `len` bytes of a file, to read.
+    pub fn shared(file: &File, len: usize) -> io::Result<Block> {
+        // SAFETY: the folder's lock keeps other writers away, and files are never shortened. That nobody else truncates
+        // them is asked of the user.
+        let map = unsafe { memmap2::MmapOptions::new().len(len).map(file)? };
+        let base = map.as_ptr().cast_mut();
+        Ok(Block { source: Source::Shared(map), base, len })
+    }
+
+    /// The first `len` bytes of a file, to read and to change in memory alone.
+    pub fn copied(file: &File, len: usize) -> io::Result<Block> {
+        // SAFETY: as in `shared`; and the file is not written any more.
+        let mut map = unsafe { memmap2::MmapOptions::new().len(len).map_copy(file)? };
+        let base = map.as_mut_ptr();
+        Ok(Block { source: Source::Copied(map), base, len })
+    }
+
+    fn layout(len: usize) -> Option<Layout> {
+        Layout::from_size_align(len.checked_add(ALIGN)?, ASKED).ok()
+    }
+
+    pub fn base(&self) -> *mut u8 {
+        self.base
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the bytes are a file's.
+    pub fn is_mapped(&self) -> bool {
+        !matches!(self.source, Source::Heap(_))
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let (Source::Heap(memory), Some(layout)) = (&self.source, Block::layout(self.len)) {
+            // SAFETY: allocated in `zeroed` with this very layout, freed once.
+            unsafe { dealloc(*memory, layout) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_any_size_are_aligned_or_refused() {
+        for len in [0, 1, 63, 64, 1000, 100_000] {
+            let block = Block::zeroed(len, "a test").unwrap();
+            assert!(block.base().addr().is_multiple_of(ALIGN) && block.len() == len && !block.is_mapped());
+        }
+        for len in [usize::MAX, isize::MAX as usize] {
+            assert_eq!(Block::zeroed(len, "a test").err().unwrap().code, crate::error::Code::Memory);
+        }
+    }
+}
