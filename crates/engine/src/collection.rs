@@ -15,6 +15,7 @@ use arc_swap::ArcSwapOption;
 use auspex_kernel::Kernels;
 
 use crate::answer::{BatchHits, Cursor, Explain, Found, Hits, Stats};
+use crate::compaction::{self, Fixed};
 use crate::error::{Code, Error, Result, shown};
 use crate::exact::sized;
 use crate::graph::batch::fingerprint;
@@ -45,12 +46,14 @@ struct Inner {
     scratches: Scratches,
     live: AtomicUsize,
     /// What `stats` counted last, and at which write.
-    counted: Mutex<(u64, u64, f64)>,
+    counted: Mutex<((u32, u64), u64, f64)>,
     notices: Mutex<Vec<String>>,
     /// Bytes of the checkpoint that was mapped, and of the one in force.
     checkpoints: (AtomicUsize, AtomicUsize),
     /// What goes on beside searches and writes.
     jobs: Mutex<Vec<JoinHandle<()>>>,
+    /// Held by the one of them that may replace files.
+    job: Mutex<()>,
     /// Set when jobs should end.
     hurried: Arc<AtomicBool>,
 }
@@ -173,10 +176,11 @@ impl Collection {
             writer: Mutex::new(Some(writer)),
             scratches: Scratches::default(),
             live,
-            counted: Mutex::new((u64::MAX, 0, 0.0)),
+            counted: Mutex::default(),
             notices: Mutex::new(notices),
             checkpoints: Default::default(),
             jobs: Mutex::default(),
+            job: Mutex::default(),
             hurried: Arc::default(),
         }))
     }
@@ -230,31 +234,132 @@ impl Collection {
         }
     }
 
+    /// Writes the log anew without its dead rows, beside searches and writes; returns the bytes given back. Rows keep
+    /// their order. When it fails or is cancelled, nothing has changed.
+    ///
+    /// # Errors
+    /// The collection is closed, the token was cancelled, the log is damaged, or there is no memory or no space.
+    pub fn compact(&self, token: &Token) -> Result<u64> {
+        let _alone = self.job();
+        let fixed = self.writer()?.as_ref().map(Writer::fixed).ok_or_else(Error::closed)?;
+        self.compact_from(fixed, token)
+    }
+
+    /// Held by the one job that may replace files.
+    fn job(&self) -> MutexGuard<'_, ()> {
+        self.0.job.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Only by the one [`Collection::job`].
+    fn compact_from(&self, fixed: Fixed, token: &Token) -> Result<u64> {
+        let Inner { config, kernels, .. } = &*self.0;
+        let Fixed { view, mut position, .. } = fixed;
+        let mut newer = self.writer()?.as_ref().ok_or_else(Error::closed)?.successor(config)?;
+        let mut fill = || {
+            newer.refill(config, &view, token)?;
+            newer.rebuild(config, kernels)?;
+            loop {
+                token.check()?;
+                let mut guard = self.writer()?;
+                let writer = guard.as_mut().filter(|_| self.in_no_hurry()).ok_or_else(Error::closed)?;
+                let before = writer.before(position)?;
+                position = writer.log.position().0;
+                if !compaction::few(&before.frames) {
+                    drop(guard);
+                    newer.follow(config, kernels, &before)?;
+                    continue;
+                }
+                newer.follow(config, kernels, &before)?;
+                newer.log.succeed(&mut writer.log)?;
+                let held = |log: &Log| log.bytes() + log.checkpoint().map_or(0, |checkpoint| checkpoint.len as u64);
+                let freed = held(&writer.log).saturating_sub(held(&newer.log));
+                newer.keeping = writer.keeping;
+                std::mem::swap(writer, &mut newer);
+                self.0.checkpoints.0.store(0, Ordering::Relaxed);
+                self.0.checkpoints.1.store(0, Ordering::Relaxed);
+                self.publish(writer);
+                return Ok(freed);
+            }
+        };
+        let filled = fill();
+        if filled.is_err() {
+            newer.log.remove();
+        } else if self.alone().as_ref().is_some_and(|writer| writer.log.disk().lasts()) {
+            self.keep_or_notice();
+        }
+        filled
+    }
+
+    /// Lets a job that the writes asked for run beside them.
+    fn start(&self, name: &str, job: impl FnOnce(&Collection) + Send + 'static) {
+        let collection = self.clone();
+        self.beside(name, move || {
+            let _alone = collection.job();
+            job(&collection);
+        });
+    }
+
+    /// Starts the compaction that writes made due, from the moment when they did.
+    fn start_compaction(&self, fixed: Fixed) {
+        self.start("auspex-compact", move |collection| {
+            let now = collection.alone().as_ref().map(|writer| writer.log.manifest().generation);
+            if now == Some(fixed.generation)
+                && let Err(error) = collection.compact_from(fixed, &Token::default())
+                && error.code != Code::Closed
+            {
+                collection.notice(format!("dead rows were not given back: {}", error.message));
+            }
+            if let Some(writer) = collection.alone().as_mut() {
+                writer.compacting = None;
+            }
+        });
+    }
+
+    /// Starts the checkpoint that writes made due.
+    fn start_checkpoint(&self, writer: &mut Writer) {
+        writer.keeping = true;
+        self.start("auspex-checkpoint", |collection| {
+            collection.keep_or_notice();
+            if let Some(writer) = collection.alone().as_mut() {
+                writer.keeping = false;
+            }
+        });
+    }
+
     /// Writes a checkpoint of all that was written, and puts it in force.
     ///
     /// # Errors
     /// The collection is closed, lives in memory or writes one already; or the system refused.
     pub fn checkpoint(&self) -> Result<()> {
+        let _alone = self.job();
+        self.keep()
+    }
+
+    fn keep_or_notice(&self) {
+        if let Err(error) = self.keep()
+            && error.code != Code::Closed
+        {
+            self.notice(format!("no checkpoint was written: {}", error.message));
+        }
+    }
+
+    /// Writes a checkpoint beside searches and writes. Only by the one [`Collection::job`].
+    fn keep(&self) -> Result<()> {
         let snapshot = {
             let mut guard = self.writer()?;
             let writer = guard.as_mut().ok_or_else(Error::closed)?;
-            if writer.keeping || writer.unsure || !writer.log.disk().lasts() {
+            if writer.unsure || !writer.log.disk().lasts() {
                 return Err(Error::new(Code::Argument, "no checkpoint can be taken now"));
             }
             writer.snapshot()
         };
-        self.keep(&snapshot)
-    }
-
-    /// Writes a snapshot down, beside searches and writes.
-    fn keep(&self, snapshot: &Snapshot) -> Result<()> {
         let written = snapshot.write(&|| self.in_no_hurry());
         let mut guard = self.alone();
         let Some(writer) = guard.as_mut() else {
             snapshot.discard();
             return Err(Error::closed());
         };
-        Collection::adopt(writer, snapshot, written)?;
+        Collection::adopt(writer, &snapshot, written)?;
         let len = writer.log.checkpoint().map_or(0, |checkpoint| checkpoint.len);
         self.0.checkpoints.1.store(len, Ordering::Relaxed);
         Ok(())
@@ -313,11 +418,7 @@ impl Collection {
         // A checkpoint can only be taken of an index that was checked.
         let wait = self.alone().as_ref().is_some_and(|writer| worth(writer) && writer.unsure);
         self.0.hurried.store(!wait, Ordering::Relaxed);
-        let jobs = std::mem::take(&mut *self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner));
-        for job in jobs {
-            // One that panicked has nothing more to say.
-            let _ = job.join();
-        }
+        self.settle();
         let Some(mut writer) = self.alone().take() else { return Ok(()) };
         let synced = writer.log.sync();
         if synced.is_ok() && worth(&writer) && !writer.unsure {
@@ -382,26 +483,45 @@ impl Collection {
             return writes.iter().map(|_| Err(Error::closed())).collect();
         };
         let config = &self.0.config;
-        let mut done: Vec<Result<Written>> =
-            writes.into_iter().map(|(write, token)| writer.carry_out(config, self.0.kernels, write, &token)).collect();
+        let (mut sparse, mut overdue) = (None, false);
+        let mut done: Vec<Result<Written>> = Vec::with_capacity(writes.len());
+        for (write, token) in writes {
+            done.push(writer.carry_out(config, self.0.kernels, write, &token));
+            if writer.is_sparse() {
+                overdue = writer.compacting.is_some();
+                if !overdue {
+                    sparse = Some(writer.fix());
+                }
+            }
+        }
         match writer.log.commit() {
             Ok(()) => {
                 self.publish(writer);
-                if writer.is_due() {
-                    let snapshot = writer.snapshot();
-                    let collection = self.clone();
-                    self.beside("auspex-checkpoint", move || {
-                        if let Err(error) = collection.keep(&snapshot) {
-                            collection.notice(format!("no checkpoint was written: {}", error.message));
-                        }
-                    });
+                if let Some(fixed) = sparse {
+                    self.start_compaction(fixed);
+                } else if writer.is_due() {
+                    self.start_checkpoint(writer);
                 }
             }
             Err(error) => {
                 done.iter_mut().filter(|written| written.is_ok()).for_each(|written| *written = Err(error.clone()))
             }
         }
+        drop(guard);
+        if overdue {
+            self.catch_up();
+        }
         done
+    }
+
+    /// Waits for the compaction under way, and starts the next: rows die faster than they are given back.
+    fn catch_up(&self) {
+        drop(self.job());
+        let mut guard = self.alone();
+        let sparse = |writer: &&mut Writer| writer.compacting.is_none() && writer.is_sparse();
+        if let Some(fixed) = guard.as_mut().filter(sparse).map(Writer::fix) {
+            self.start_compaction(fixed);
+        }
     }
 
     /// The nearest rows to a query of `dim` floats.
@@ -585,7 +705,7 @@ impl Collection {
             stats.ram += graph.bytes() as u64;
             stats.layers = graph.slots[..graph.height()].to_vec();
             let mut counted = self.0.counted.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            if counted.0 != view.sequence {
+            if counted.0 != view.moment {
                 let count = || check::unreachable(graph, view.count, &view.tombstones);
                 let mut unreachable = count();
                 if unreachable > 0 {
@@ -593,11 +713,20 @@ impl Collection {
                     let _writer = self.alone();
                     unreachable = count();
                 }
-                *counted = (view.sequence, unreachable, check::mean_degree(graph));
+                *counted = (view.moment, unreachable, check::mean_degree(graph));
             }
             (stats.unreachable, stats.mean_degree) = (counted.1, counted.2);
         }
         Ok(stats)
+    }
+
+    /// Waits until no job runs beside the writes.
+    pub fn settle(&self) {
+        let jobs = std::mem::take(&mut *self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        for job in jobs {
+            // One that panicked has nothing more to say.
+            let _ = job.join();
+        }
     }
 
     /// Whether the checkpoint that the collection was opened by has been checked to its end.

@@ -20,6 +20,7 @@
 //! | `exact`      | what is the truth? |
 //! | `rows`, `ids`| where is a row, and which row has this id? |
 //! | `storage`    | what was written? |
+//! | `compaction` | where do dead rows go? |
 //! | `keeper`     | when is what was derived written down? |
 //! | `arena`      | how does memory grow without moving? (unsafe) |
 //! | `memory`     | where do bytes lie: on the heap, or in a file? (unsafe) |
@@ -28,6 +29,7 @@ mod answer;
 mod arena;
 mod codes;
 mod collection;
+mod compaction;
 mod error;
 mod exact;
 mod graph;
@@ -51,7 +53,7 @@ pub use exact::{ExactHits, exact_search};
 pub use options::{Metric, Options, SearchOptions};
 pub use storage::frame::Draft;
 pub use token::Token;
-pub use writer::{Write, Written};
+pub use writer::{Update, Write, Written};
 
 /// The library on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

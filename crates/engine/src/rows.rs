@@ -53,6 +53,19 @@ impl Tombstones {
         self.count += 1;
     }
 
+    /// Every row below `rows`.
+    pub fn all(rows: usize) -> Tombstones {
+        let words = |chunk: usize| {
+            let first = chunk * CHUNK_ROWS;
+            Arc::new(std::array::from_fn(|i| match rows.saturating_sub(first + i * 64) {
+                0 => 0,
+                some if some < 64 => (1 << some) - 1,
+                _ => u64::MAX,
+            }))
+        };
+        Tombstones { chunks: (0..rows.div_ceil(CHUNK_ROWS)).map(|chunk| Some(words(chunk))).collect(), count: rows }
+    }
+
     pub fn len(&self) -> usize {
         self.count
     }
@@ -142,6 +155,11 @@ impl Rows {
         let (offset, len) = (frame + vector_at(index, self.dim), count * self.dim);
         self.touch(segment, offset, len * 4);
         self.segments[segment].floats(offset, len)
+    }
+
+    /// Floats in a vector.
+    pub fn dim(&self) -> usize {
+        self.dim
     }
 
     #[inline(always)]
@@ -456,6 +474,15 @@ mod tests {
         assert!(newest.contains(70_001) && newest.contains(3) && !newest.contains(1 << 20));
         assert_eq!((view.len(), newest.len()), (1, 3));
         assert_eq!((view.bytes(), newest.bytes()), (8192, 2 * 8192));
+    }
+
+    #[test]
+    fn all_rows_are_those_below_the_count_and_no_others() {
+        for rows in [0, 1, 63, 64, 65, CHUNK_ROWS - 1, CHUNK_ROWS, CHUNK_ROWS + 70] {
+            let all = Tombstones::all(rows);
+            assert_eq!(all.len(), rows);
+            assert!((0..rows as u32 + 200).all(|row| all.contains(row) == ((row as usize) < rows)), "{rows}");
+        }
     }
 
     #[test]

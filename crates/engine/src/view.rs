@@ -15,8 +15,8 @@ pub(crate) struct View {
     pub tombstones: Arc<Tombstones>,
     pub ids: Arc<Ids>,
     pub graph: Option<Arc<GraphView>>,
-    /// Writes that led here.
-    pub sequence: u64,
+    /// The log's generation, and the writes in it that led here.
+    pub moment: (u32, u64),
 }
 
 impl View {

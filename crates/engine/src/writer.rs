@@ -6,10 +6,14 @@
 //! ```
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use auspex_kernel::Kernels;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
+use crate::compaction::{self, Before, Fixed};
 use crate::error::{Code, Error, Result};
 use crate::graph::batch::Context;
 use crate::ids::{Ids, hash};
@@ -33,6 +37,84 @@ pub enum Write {
     Upsert(Draft),
     /// Removes the rows with these ids; unknown ones are passed over.
     Delete(Vec<String>),
+    /// Changes a row: its vector, keys of its metadata, or both. Nothing is changed when the id is unknown.
+    Update(Update),
+    /// Removes every row.
+    Clear,
+}
+
+/// What to change of a row.
+pub struct Update {
+    /// The row's id.
+    pub id: String,
+    /// Its new vector; `None` leaves the one it has.
+    pub vector: Option<Vec<f32>>,
+    /// Keys of its metadata to set, as the JSON text of an object.
+    pub set: String,
+    /// Keys of its metadata to remove.
+    pub remove: Vec<String>,
+}
+
+impl Update {
+    /// The whole row that takes the place of `row`.
+    fn draft(&self, view: &View, row: u32) -> Result<Draft> {
+        view.rows.check(row);
+        let metadata = merge(view.rows.metadata(row), &self.set, &self.remove)?;
+        let old = view.rows.vector(row);
+        let vector = self.vector.as_deref().unwrap_or(old);
+        if vector.len() != old.len() {
+            let message = format!("vector has {} floats; the collection has dim {}", vector.len(), old.len());
+            return Err(Error::new(Code::Dimension, message));
+        }
+        let mut draft = Draft::with(old.len(), vec![self.id.clone()], &[&metadata])?;
+        draft.set(0, vector);
+        Ok(draft)
+    }
+}
+
+/// The JSON object `old` with the keys of `set`, and without those of `remove`. Values stay as they are written; new
+/// keys come last.
+fn merge(old: &str, set: &str, remove: &[String]) -> Result<String> {
+    let read = |text| {
+        serde_json::from_str::<Entries>(text)
+            .map_err(|error| Error::new(Code::Argument, format!("metadata is not a JSON object: {error}")))
+    };
+    let mut entries = read(old)?.0;
+    for (key, value) in read(set)?.0 {
+        match entries.iter_mut().find(|(known, _)| *known == key) {
+            Some(entry) => entry.1 = value,
+            None => entries.push((key, value)),
+        }
+    }
+    entries.retain(|(key, _)| !remove.contains(key));
+    let texts: Vec<String> = entries
+        .iter()
+        .map(|(key, value)| format!("{}:{}", serde_json::Value::from(key.as_str()), value.get()))
+        .collect();
+    Ok(format!("{{{}}}", texts.join(",")))
+}
+
+/// The entries of a JSON object, in their order.
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Vec<(String, &'de RawValue)>;
+            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
+                out.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(entries)
+            }
+        }
+        deserializer.deserialize_map(Object).map(Entries)
+    }
 }
 
 /// What a write did.
@@ -62,8 +144,10 @@ pub(crate) struct Writer {
     pub torn: bool,
     /// Set while the checkpoint that the index came from is not wholly checked.
     pub unsure: bool,
-    /// Set while a checkpoint is being written.
+    /// Set while a checkpoint is on its way that the writes asked for.
     pub keeping: bool,
+    /// Rows, and dead ones among them, at the moment that a compaction on its way was fixed at.
+    pub compacting: Option<(usize, usize)>,
 }
 
 impl View {
@@ -126,17 +210,17 @@ impl Writer {
     fn of(log: Log, rows: RowsWriter, ids: Ids, words: usize, tombstones: Tombstones, index: Option<Index>) -> Writer {
         let (ids, tombstones) = (Arc::new(ids), Arc::new(tombstones));
         let (sequence, changes, torn, unsure, keeping) = (0, 0, false, false, false);
-        Writer { log, rows, ids, words, tombstones, index, sequence, changes, torn, unsure, keeping }
+        Writer { log, rows, ids, words, tombstones, index, sequence, changes, torn, unsure, keeping, compacting: None }
     }
 
     /// Applies frames that the log holds.
     pub fn replay(&mut self, config: &Config, kernels: &'static Kernels, frames: Vec<(Header, Place)>) -> Result<()> {
-        let workers = Workers::build(config.threads)?;
         for (header, place) in frames {
             if header.kind == Kind::Put {
                 self.reserve(config, header.rows as usize)?;
             }
-            self.apply(config, kernels, workers, &header, place, &Token::default())?;
+            self.apply(&header, place)?;
+            self.relink(config, kernels, &header, &Token::default())?;
         }
         Ok(())
     }
@@ -146,7 +230,6 @@ impl Writer {
         let (position, last) = self.log.position();
         let number = self.log.checkpoint().map_or(1, |checkpoint| checkpoint.number + 1);
         let (frozen, facts) = self.index.as_ref().map_or((Vec::new(), serde_json::json!({})), Index::freeze);
-        self.keeping = true;
         self.changes = 0;
         Snapshot {
             view: self.view(),
@@ -163,17 +246,47 @@ impl Writer {
     }
 
     /// Ends what [`Writer::snapshot`] began.
-    pub fn thaw(&mut self) {
-        self.keeping = false;
+    pub fn thaw(&self) {
         if let Some(index) = &self.index {
             index.thaw();
         }
+    }
+
+    /// Whether dead rows should go now. Only counts decide; a compaction on its way counts as done.
+    pub fn is_sparse(&self) -> bool {
+        let gone = self.compacting.map_or(0, |(_, dead)| dead);
+        !self.torn && compaction::due(self.tombstones.len() - gone, self.rows.len() - gone)
     }
 
     /// Whether a checkpoint should be taken now.
     pub fn is_due(&self) -> bool {
         let ready = !self.keeping && !self.unsure && !self.torn && self.log.disk().lasts();
         ready && keeper::due(self.changes, self.rows.len())
+    }
+
+    /// What is there now, and up to where the log tells it: what a compaction starts from.
+    pub fn fixed(&self) -> Fixed {
+        let (view, position) = (self.view(), self.log.position().0);
+        Fixed { view, position, generation: self.log.manifest().generation }
+    }
+
+    /// As [`Writer::fixed`], for a compaction that the writes ask for.
+    pub fn fix(&mut self) -> Fixed {
+        self.compacting = Some((self.rows.len(), self.tombstones.len()));
+        self.fixed()
+    }
+
+    /// What the log holds from a position on, for a successor to follow.
+    pub fn before(&self, from: Position) -> Result<Before> {
+        let (rows, segments) = (self.rows.rows().clone(), self.log.segments());
+        Ok(Before { rows, segments, frames: self.log.frames(from)? })
+    }
+
+    /// An empty writer on the log's successor.
+    pub fn successor(&self, config: &Config) -> Result<Writer> {
+        let mut writer = Writer::new(config, self.log.successor())?;
+        writer.changes = u64::MAX / 2;
+        Ok(writer)
     }
 
     /// Forgets the index.
@@ -208,27 +321,54 @@ impl Writer {
                 let written = Written { deleted: rows.len() as u32, ..Written::default() };
                 Ok((written, Unnumbered::delete(&rows)?))
             }
+            Write::Update(update) => match view.find(&update.id) {
+                None => Ok((Written::default(), Unnumbered::delete(&[])?)),
+                Some(row) => {
+                    let draft = update.draft(&view, row)?;
+                    Ok((view.admit(&draft, config, false)?, draft.frame))
+                }
+            },
+            Write::Clear => Ok((Written { deleted: view.live() as u32, ..Written::default() }, Unnumbered::clear()?)),
         })?;
+        let nothing = if frame.kind() == Kind::Clear { view.live() == 0 } else { frame.rows() == 0 };
         drop(view);
-        if frame.rows() == 0 {
+        if nothing {
             return Ok(written);
         }
         if frame.kind() == Kind::Put {
             self.reserve(config, frame.rows())?;
         }
-        let workers = Workers::build(config.threads)?;
+        Workers::build(config.threads)?;
         token.begin(frame.rows() as u64);
         token.check()?;
-        let (header, place) = self.log.append(frame, self.rows.len() as u32)?;
-        self.torn = true;
-        self.apply(config, kernels, workers, &header, place, token)?;
-        self.torn = false;
+        let header = self.take(frame)?;
+        self.relink(config, kernels, &header, token)?;
         token.finish();
         Ok(written)
     }
 
+    /// Appends a frame to the log and takes it into rows, ids and tombstones. [`Writer::relink`] is to follow.
+    pub fn take(&mut self, frame: Unnumbered) -> Result<Header> {
+        let (header, place) = self.log.append(frame, self.rows.len() as u32)?;
+        self.torn = true;
+        self.apply(&header, place)?;
+        self.torn = false;
+        Ok(header)
+    }
+
+    /// Brings the index up to a frame that was taken.
+    pub fn relink(&mut self, config: &Config, kernels: &'static Kernels, header: &Header, token: &Token) -> Result<()> {
+        if header.kind != Kind::Put {
+            return Ok(());
+        }
+        self.torn = true;
+        self.link(config, kernels, Workers::build(config.threads)?, header.first_row, token)?;
+        self.torn = false;
+        Ok(())
+    }
+
     /// Allocates what a put of `more` rows needs, so that applying it cannot fail for want of memory.
-    fn reserve(&mut self, config: &Config, more: usize) -> Result<()> {
+    pub fn reserve(&mut self, config: &Config, more: usize) -> Result<()> {
         self.rows.reserve(more)?;
         if !self.ids.has_room(self.words + more) {
             let dead: &Tombstones = &self.tombstones;
@@ -243,21 +383,20 @@ impl Writer {
         self.index.as_mut().map_or(Ok(()), |index| index.reserve(config.m, config.seed, first, more))
     }
 
-    /// Takes a frame of the log into rows, ids, tombstones and index.
-    fn apply(
-        &mut self,
-        config: &Config,
-        kernels: &'static Kernels,
-        workers: Workers,
-        header: &Header,
-        place: Place,
-        token: &Token,
-    ) -> Result<()> {
+    /// Takes a frame of the log into rows, ids and tombstones.
+    fn apply(&mut self, header: &Header, place: Place) -> Result<()> {
         let segments = self.log.segments();
         let segment = Arc::clone(&segments[place.segment as usize]);
         let bytes = segment.bytes(place.offset as usize, header.frame_len());
         self.sequence = header.sequence;
         self.changes += u64::from(header.rows);
+        if header.kind == Kind::Clear {
+            self.changes += (self.rows.len() - self.tombstones.len()) as u64;
+            self.tombstones = Arc::new(Tombstones::all(self.rows.len()));
+            // Views of what was there keep what they have.
+            (self.ids, self.words, self.index) = (Arc::new(Ids::with_room(0)?), 0, None);
+            return Ok(());
+        }
         let tombstones = Arc::make_mut(&mut self.tombstones);
         if header.kind == Kind::Delete {
             for row in frame::deleted_rows(header, bytes) {
@@ -268,7 +407,7 @@ impl Writer {
             }
             return Ok(());
         }
-        if header.first_row as usize != self.rows.len() || header.dim as usize != config.dim {
+        if header.first_row as usize != self.rows.len() || header.dim as usize != self.rows.rows().dim() {
             return Err(Error::new(
                 Code::Corrupt,
                 format!("rows from {} do not go on from the log's", header.first_row),
@@ -295,7 +434,7 @@ impl Writer {
                 }
             }
         }
-        self.link(config, kernels, workers, header.first_row, token)
+        Ok(())
     }
 
     /// Brings the index up to the rows.
@@ -335,7 +474,27 @@ impl Writer {
             tombstones: Arc::clone(&self.tombstones),
             ids: Arc::clone(&self.ids),
             graph: self.index.as_ref().map(Index::view),
-            sequence: self.sequence,
+            moment: (self.log.manifest().generation, self.sequence),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_are_merged_key_by_key_as_they_are_written() {
+        let merged = |old: &str, set: &str, remove: &[&str]| {
+            merge(old, set, &remove.iter().map(|&key| key.to_owned()).collect::<Vec<_>>()).unwrap()
+        };
+        assert_eq!(
+            merged(r#"{"a":1,"b":[1.0, 2]}"#, r#"{"c":-0.0,"a":null}"#, &[]),
+            r#"{"a":null,"b":[1.0, 2],"c":-0.0}"#
+        );
+        assert_eq!(merged(r#"{"a":1,"__proto__":{"x":2}}"#, "{}", &["a", "none"]), r#"{"__proto__":{"x":2}}"#);
+        assert_eq!(merged("{}", r#"{"é\n\"":12345678901234567890}"#, &[]), r#"{"é\n\"":12345678901234567890}"#);
+        assert_eq!(merged(r#"{"a":1}"#, r#"{"a":2}"#, &["a"]), "{}");
+        assert_eq!(merge("{}", "[1]", &[]).unwrap_err().code, Code::Argument);
     }
 }

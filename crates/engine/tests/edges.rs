@@ -143,21 +143,22 @@ fn deleting_most_rows_leaves_k_hits() {
 
 #[test]
 fn walks_go_through_dead_rows_and_no_further_than_they_must() {
-    let rows = Random(3).clustered(12_000, 16, 20);
+    // As many dead as stay where they are, beside as few live ones as are worth a walk.
+    let rows = Random(3).clustered(1400, 16, 20);
     let collection = open(16, "l2");
-    fill(&collection, &rows, 4000);
-    let asked = SearchOptions { k: Some(10.0), ef_search: Some(64.0), exact: false };
+    fill(&collection, &rows, 1400);
+    let asked = SearchOptions { k: Some(10.0), ef_search: Some(16.0), exact: false };
     let visits = || -> u64 {
-        let explained = rows.chunks(16).step_by(120).map(|query| collection.explain(query, &asked).unwrap());
+        let explained = rows.chunks(16).step_by(7).map(|query| collection.explain(query, &asked).unwrap());
         explained.map(|ran| if ran.plan == "graph" { ran.visited } else { panic!("{ran:?}") }).sum()
     };
     let before = visits();
-    // Seven of eight go: every walk stands on an island unless it steps on the dead.
-    let gone: Vec<String> = (0..12_000).filter(|row| row % 8 != 0).map(|row| row.to_string()).collect();
+    let gone: Vec<String> = (0..1400).filter(|row| row % 7 < 5).map(|row| row.to_string()).collect();
     commit(&collection, Write::Delete(gone)).unwrap();
-    assert!(recall_of_scan(&collection, &rows[..200 * 16], 10, 64) >= 0.97);
+    assert_eq!(collection.stats().unwrap().deleted, 1000);
+    assert!(recall_of_scan(&collection, &rows[..200 * 16], 10, 16) >= 0.9);
     let after = visits();
-    assert!(after > 2 * before && after < 12 * before, "{before} slots read, then {after}");
+    assert!(after > before && after < 6 * before, "{before} slots read, then {after}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::memory::Block;
 use crate::storage::disk::Disk;
 use crate::storage::segment::Segment;
-use crate::{Collection, Options, SearchOptions, Token, Write};
+use crate::{Collection, Options, SearchOptions, Token, Update, Write};
 
 /// A file: what the running process sees, and what is sure to survive.
 #[derive(Clone, Default)]
@@ -270,9 +270,13 @@ impl Script {
         (self.random % n as u64) as usize
     }
 
-    /// A checkpoint now and then; what fails in it changes nothing that can be seen.
-    fn checkpoint(&mut self) -> Result<()> {
-        if self.below(6) == 0 { self.collection.checkpoint() } else { Ok(()) }
+    /// A checkpoint or a compaction now and then; what fails in it changes nothing that can be seen.
+    fn keep_house(&mut self) -> Result<()> {
+        match self.below(8) {
+            0 => self.collection.checkpoint(),
+            1 => self.collection.compact(&Token::default()).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// One write; remembers what it would make of the rows. Metadata makes frames of several blocks now and then.
@@ -280,7 +284,18 @@ impl Script {
         let count = 1 + self.below(12);
         let ids: Vec<String> = (0..count).map(|_| self.below(60).to_string()).collect();
         let mut next = self.now.clone();
-        let write = if self.below(4) == 0 {
+        let kind = self.below(40);
+        let write = if kind == 0 {
+            next.clear();
+            Write::Clear
+        } else if kind < 5 {
+            let id = ids[0].clone();
+            let vector = vec![self.below(1000) as f32; DIM];
+            if let Some(row) = next.get_mut(&id) {
+                row.clone_from(&vector);
+            }
+            Write::Update(Update { id, vector: Some(vector), set: r#"{"u":1}"#.into(), remove: Vec::new() })
+        } else if kind < 14 {
             ids.iter().for_each(|id| drop(next.remove(id)));
             Write::Delete(ids)
         } else {
@@ -333,21 +348,32 @@ fn check(disk: Faulty, script: &Script, what: &str) {
 }
 
 #[test]
-fn every_operation_may_fail_once_or_for_good() {
+fn operations_may_fail_once_or_for_good() {
+    failing(7);
+}
+
+#[test]
+#[ignore = "deep: every operation"]
+fn deep_every_operation_may_fail_once_or_for_good() {
+    failing(1);
+}
+
+/// Each `step`-th operation of a script fails in turn, in four ways.
+fn failing(step: usize) {
     let writes = 40;
     let total = {
         let disk = Arc::new(Faulty::default());
         let mut script = start(&disk, "commit", 7).unwrap();
         for _ in 0..writes {
             script.write().unwrap();
-            script.checkpoint().unwrap();
+            script.keep_house().unwrap();
         }
         script.collection.close().unwrap();
         disk.state().operations
     };
     assert!(total > 100, "{total}");
     let mut failures = 0;
-    for at in 0..total {
+    for at in (0..total).step_by(step) {
         for (code, for_good) in [(Code::Io, false), (Code::Io, true), (Code::NoSpace, false), (Code::NoSpace, true)] {
             let disk = Arc::new(Faulty::default());
             disk.state().fail = Some((at, code, for_good));
@@ -364,7 +390,7 @@ fn every_operation_may_fail_once_or_for_good() {
                     Ok(()) => {
                         assert!(!poisoned, "a write went through after one had failed for good");
                         // It may fail without doubt about the log, or in doubt: then no write follows.
-                        if script.checkpoint().is_err_and(|error| error.message.contains("opened again")) {
+                        if script.keep_house().is_err_and(|error| error.message.contains("opened again")) {
                             poisoned = true;
                         }
                     }
@@ -389,7 +415,7 @@ fn every_operation_may_fail_once_or_for_good() {
             }
         }
     }
-    println!("{total} operations, {failures} failures answered");
+    println!("{} operations failed, {failures} failures answered", total.div_ceil(step));
 }
 
 /// Power is lost after each operation in turn; unsynced bytes are dropped, torn and reordered by seeds.
@@ -400,7 +426,7 @@ fn power_loss(seeds: u64) {
         let mut script = start(&disk, "commit", history * 977 + 3).unwrap();
         for round in 0..20 {
             script.write().unwrap();
-            script.checkpoint().unwrap();
+            script.keep_house().unwrap();
             if round == 13 {
                 script.collection.close().unwrap();
                 let rows = script.now.clone();

@@ -1,7 +1,7 @@
 //! The bytes of a frame. A frame is a write, and a write is atomic.
 //!
 //! ```text
-//! 0   magic "AXF1"        4   kind: 1 put, 2 delete      8   sequence, from 1
+//! 0   magic "AXF1"        4   kind: 1 put, 2 delete, 3 clear   8   sequence, from 1
 //! 16  first row           20  rows                       24  floats a row (put)
 //! 28  half of the checksum of the frame before it, 0 for the first
 //! 32  payload bytes       40  sequence known durable     48  xxh3 of the block checksums
@@ -28,13 +28,14 @@ const MAGIC: &[u8; 4] = b"AXF1";
 pub(crate) const HEADER: usize = 64;
 pub(crate) const BLOCK: usize = 64 * 1024;
 /// What a row without metadata reads back as.
-const EMPTY: &str = "{}";
+pub(crate) const EMPTY: &str = "{}";
 
 /// What a frame does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Put = 1,
     Delete = 2,
+    Clear = 3,
 }
 
 /// A frame's header, read.
@@ -72,6 +73,7 @@ impl Header {
         let kind = match bytes[4] {
             1 => Kind::Put,
             2 => Kind::Delete,
+            3 => Kind::Clear,
             _ => return Err("a frame of an unknown kind"),
         };
         let (rows, dim) = (word32(bytes, 20), word32(bytes, 24));
@@ -92,6 +94,7 @@ impl Header {
         let fixed = match kind {
             Kind::Put => u64::from(rows) * (u64::from(dim) * 4 + 8),
             Kind::Delete => u64::from(rows) * 4,
+            Kind::Clear => 0,
         };
         let fits = header.payload as u64 >= fixed && header.payload <= MAX_WRITE_BYTES;
         if fits { Ok(header) } else { Err("a frame of wrong length") }
@@ -172,6 +175,19 @@ impl Unnumbered {
         Ok(Unnumbered { buffer, kind: Kind::Delete, rows: rows.len() as u32, dim: 0, payload })
     }
 
+    /// The frame that deletes every row there is.
+    pub fn clear() -> Result<Unnumbered> {
+        Ok(Unnumbered { buffer: Buffer::new(frame_len(0))?, kind: Kind::Clear, rows: 0, dim: 0, payload: 0 })
+    }
+
+    /// A frame that does what another one did; `bytes` is the other one.
+    pub fn again(header: &Header, bytes: &[u8]) -> Result<Unnumbered> {
+        let mut buffer = Buffer::new(header.frame_len())?;
+        buffer.bytes_mut()[HEADER..HEADER + header.payload].copy_from_slice(&bytes[HEADER..HEADER + header.payload]);
+        let Header { kind, rows, dim, payload, .. } = *header;
+        Ok(Unnumbered { buffer, kind, rows, dim, payload })
+    }
+
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -223,6 +239,11 @@ impl Draft {
             }
         }
         let metadata = split(metadata, ids.len())?;
+        Draft::with(dim, ids, &metadata)
+    }
+
+    /// Room for rows whose metadata are JSON objects; there may be none at all.
+    pub(crate) fn with(dim: usize, ids: Vec<String>, metadata: &[&str]) -> Result<Draft> {
         let id_bytes: usize = ids.iter().map(String::len).sum();
         let metadata_bytes: usize = metadata.iter().map(|text| text.len()).sum();
         let rows = ids.len();
@@ -259,6 +280,14 @@ impl Draft {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.ids.len()
+    }
+
+    /// Sets the vector of row `index`, which has as many floats as the others.
+    pub(crate) fn set(&mut self, index: usize, vector: &[f32]) {
+        assert!(index < self.rows() && vector.len() == self.frame.dim());
+        let at = vector_at(index, vector.len());
+        // SAFETY: a slice of that many floats; the buffer checks its own end.
+        unsafe { self.frame.buffer.copy_floats(at, vector.as_ptr(), vector.len()) };
     }
 
     /// Copies `count` floats from `source`: the one copy that a vector gets.

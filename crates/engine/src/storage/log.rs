@@ -43,6 +43,8 @@ pub(crate) struct Log {
     link: u32,
     /// Why nothing more is written.
     poison: Option<Error>,
+    /// Whether MANIFEST names this log; a successor waits for its day.
+    named: bool,
 }
 
 impl Log {
@@ -51,7 +53,7 @@ impl Log {
         let manifest = Manifest::new(config, salt);
         manifest.store(&*disk)?;
         let (durability, segments) = (config.durability, Arc::default());
-        Ok(Log { disk, manifest, segments, durability, sequence: 0, durable: 0, link: 0, poison: None })
+        Ok(Log { disk, manifest, segments, durability, sequence: 0, durable: 0, link: 0, poison: None, named: true })
     }
 
     /// The log that `manifest` names, and its frames from a position on, each checked against its checksums.
@@ -84,7 +86,7 @@ impl Log {
         }
         let (durable, segments) = (manifest.durable, Arc::new(segments));
         let link = frames.last().map_or(from.link, |(header, _)| header.link());
-        let log = Log { disk, manifest, segments, durability, sequence, durable, link, poison: None };
+        let log = Log { disk, manifest, segments, durability, sequence, durable, link, poison: None, named: true };
         log.sweep();
         Ok((log, frames))
     }
@@ -148,7 +150,11 @@ impl Log {
     }
 
     fn poisoned(&mut self, error: &Error) -> Error {
-        let message = format!("{}; nothing more is written until the collection is opened again", error.message);
+        let message = if self.named {
+            format!("{}; nothing more is written until the collection is opened again", error.message)
+        } else {
+            error.message.clone()
+        };
         self.poison.insert(Error::new(Code::Io, message)).clone()
     }
 
@@ -165,7 +171,7 @@ impl Log {
         let name = next.segment(next.segments.len());
         next.segments.push(Named { len: room, sealed: None });
         let segment = self.disk.create(&name, room)?;
-        let stored = self.disk.sync_names().map_err(Stored::Kept).and_then(|()| next.store(&*self.disk));
+        let stored = self.disk.sync_names().map_err(Stored::Kept).and_then(|()| self.store(&next));
         match stored {
             Ok(()) => {}
             Err(Stored::Kept(error)) => {
@@ -178,6 +184,10 @@ impl Log {
         self.manifest = next;
         Arc::make_mut(&mut self.segments).push(segment);
         Ok(())
+    }
+
+    fn store(&self, manifest: &Manifest) -> std::result::Result<(), Stored> {
+        if self.named { manifest.store(&*self.disk) } else { Ok(()) }
     }
 
     /// Makes every frame durable.
@@ -202,6 +212,70 @@ impl Log {
             self.manifest.store(&*self.disk)?;
         }
         Ok(())
+    }
+
+    /// An empty log of the next generation, beside this one. MANIFEST goes on naming this one.
+    pub fn successor(&self) -> Log {
+        let generation = self.manifest.generation + 1;
+        let manifest =
+            Manifest { generation, segments: Vec::new(), durable: 0, checkpoint: None, ..self.manifest.clone() };
+        let (disk, durability, segments) = (Arc::clone(&self.disk), self.durability, Arc::default());
+        Log { disk, manifest, segments, durability, sequence: 0, durable: 0, link: 0, poison: None, named: false }
+    }
+
+    /// Makes MANIFEST name this log instead of the one before it, whose files are removed. When this fails, the one
+    /// before is in force, or nobody knows, and it takes no more frames.
+    pub fn succeed(&mut self, before: &mut Log) -> Result<()> {
+        before.healthy()?;
+        self.sync()?;
+        self.manifest.durable = self.durable;
+        match self.manifest.store(&*self.disk) {
+            Ok(()) => {}
+            Err(Stored::Kept(error)) => return Err(error),
+            Err(Stored::Unknown(error)) => {
+                // Either may be the one that the next opening reads.
+                self.named = true;
+                return Err(before.poisoned(&error));
+            }
+        }
+        self.named = true;
+        before.named = false;
+        before.remove();
+        Ok(())
+    }
+
+    /// Removes the files of a log that MANIFEST does not name. What cannot be removed the next writer sweeps.
+    pub fn remove(&self) {
+        if self.named {
+            return;
+        }
+        for i in 0..self.manifest.segments.len() {
+            let _ = self.disk.remove(&self.manifest.segment(i));
+        }
+        if let Some(checkpoint) = self.manifest.checkpoint {
+            let _ = self.disk.remove(&self.manifest.index(checkpoint.number));
+        }
+    }
+
+    /// Bytes of the segments.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len() as u64).sum()
+    }
+
+    /// The frames from a position on.
+    pub fn frames(&self, from: Position) -> Result<Vec<(Header, Place)>> {
+        let mut frames = Vec::new();
+        for (i, segment) in self.segments.iter().enumerate().skip(from.segment) {
+            let mut offset = if i == from.segment { from.offset } else { 0 };
+            while offset < segment.end() {
+                let bytes = segment.bytes(offset, segment.end() - offset);
+                let header = Header::read(bytes, self.manifest.salt)
+                    .map_err(|what| Error::corrupt(segment.name(), offset, what))?;
+                frames.push((header, Place { segment: i as u32, offset: offset as u32 }));
+                offset += header.frame_len();
+            }
+        }
+        Ok(frames)
     }
 
     /// Whether every frame is known durable.
