@@ -198,6 +198,11 @@ impl Codes {
         sections
     }
 
+    /// Whether a node's code is the one that its row has under this calibration.
+    pub fn agrees(&self, rows: &Rows, row: u32, node: u32) -> bool {
+        self.encode(rows, row).code == self.codes.get(node as usize)
+    }
+
     /// Prepares a query for the walk. For cosine it must be normalised.
     pub fn prepare(&self, query: &[f32], code: &mut QueryCode) {
         let calibration = &*self.calibration;

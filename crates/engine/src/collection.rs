@@ -29,6 +29,7 @@ use crate::storage::frame::Draft;
 use crate::storage::log::Log;
 use crate::storage::manifest::{Checkpointed, MANIFEST, MANIFEST_NEW, Manifest, Position};
 use crate::token::Token;
+use crate::verify::{self, Problem};
 use crate::view::View;
 use crate::workers::Workers;
 use crate::writer::{Write, Writer, Written};
@@ -72,8 +73,13 @@ impl Collection {
     /// or of a newer format; or `AUSPEX_ISA` asks for what this machine lacks.
     pub fn open(options: &Options) -> Result<Collection> {
         let create = options.creates()?;
+        options.reads_only()?;
         let Some(path) = &options.path else { return Collection::on(Arc::new(Heap::default()), options, true) };
         let missing = || Error::new(Code::NotFound, format!("there is no collection at {path}"));
+        if options.reads_only()? {
+            let folder: Arc<dyn Disk> = Arc::new(Folder::open_to_read(Path::new(path)).ok_or_else(missing)?);
+            return Collection::to_read(&folder, options)?.ok_or_else(missing);
+        }
         if create && !Path::new(path).exists() {
             // Before a folder is made for what cannot be made in it.
             options.validate(None)?;
@@ -85,7 +91,7 @@ impl Collection {
     /// Opens the collection on a disk.
     pub(crate) fn on(disk: Arc<dyn Disk>, options: &Options, create: bool) -> Result<Collection> {
         if let Some(manifest) = Manifest::load(&*disk)? {
-            return Collection::existing(disk, options, manifest);
+            return Collection::existing(disk, options, manifest, false);
         }
         let others: Vec<String> = disk.list()?.into_iter().filter(|name| name != MANIFEST_NEW).collect();
         if others.iter().any(|name| name.starts_with("log-")) {
@@ -106,10 +112,55 @@ impl Collection {
         Ok(Collection::with(config, kernels, writer, Vec::new()))
     }
 
+    /// Opens a collection that another process may be writing; `None` where there is none.
+    pub(crate) fn to_read(disk: &Arc<dyn Disk>, options: &Options) -> Result<Option<Collection>> {
+        let mut manifest = Manifest::load(&**disk)?;
+        loop {
+            let Some(named) = manifest else { return Ok(None) };
+            let opened = Collection::existing(Arc::clone(disk), options, named.clone(), true);
+            let failed = match opened {
+                Ok(opened) => return Ok(Some(opened)),
+                Err(error) => error,
+            };
+            // What it names may have gone since it was read: then there is another one.
+            manifest = Manifest::load(&**disk)?;
+            if failed.code != Code::Corrupt || manifest.as_ref() == Some(&named) {
+                return Err(failed);
+            }
+        }
+    }
+
+    /// In a collection that was opened to be read: shows what was written since. Returns whether there was anything.
+    ///
+    /// # Errors
+    /// The collection is closed, or its files are damaged.
+    pub fn refresh(&self) -> Result<bool> {
+        let mut guard = self.writer()?;
+        let writer = guard.as_mut().ok_or_else(Error::closed)?;
+        if !writer.log.is_read_only() {
+            return Ok(false);
+        }
+        let Inner { config, kernels, .. } = &*self.0;
+        match writer.log.follow()? {
+            Some(frames) if frames.is_empty() => return Ok(false),
+            Some(frames) => writer.replay(config, kernels, frames)?,
+            None => {
+                // Another generation: opened like a collection of its own, whose writer takes this one's place.
+                let options = Options { threads: Some(config.threads as f64), ..Options::default() };
+                let newer = Collection::to_read(&writer.log.disk(), &options)?.ok_or_else(Error::closed)?;
+                newer.settle();
+                let newest = newer.alone().take();
+                *writer = newest.ok_or_else(Error::closed)?;
+            }
+        }
+        self.publish(writer);
+        Ok(true)
+    }
+
     /// Opens the collection of a manifest: by its checkpoint and the frames behind it, or, without one, by all frames.
-    fn existing(disk: Arc<dyn Disk>, options: &Options, manifest: Manifest) -> Result<Collection> {
+    fn existing(disk: Arc<dyn Disk>, options: &Options, manifest: Manifest, readonly: bool) -> Result<Collection> {
         let (config, kernels) = (options.validate(Some(&manifest))?, crate::kernels()?);
-        let open = |from| Log::open(Arc::clone(&disk), manifest.clone(), config.durability, from);
+        let open = |from| Log::open(Arc::clone(&disk), manifest.clone(), config.durability, from, readonly);
         let kept = || -> Result<Option<_>> {
             let Some((checkpoint, end)) = keeper::open(&*disk, &manifest)? else { return Ok(None) };
             // Damage of the log is told as such, and not taken for the checkpoint's.
@@ -241,7 +292,12 @@ impl Collection {
     /// The collection is closed, the token was cancelled, the log is damaged, or there is no memory or no space.
     pub fn compact(&self, token: &Token) -> Result<u64> {
         let _alone = self.job();
-        let fixed = self.writer()?.as_ref().map(Writer::fixed).ok_or_else(Error::closed)?;
+        let fixed = {
+            let guard = self.writer()?;
+            let writer = guard.as_ref().ok_or_else(Error::closed)?;
+            writer.log.writable()?;
+            writer.fixed()
+        };
         self.compact_from(fixed, token)
     }
 
@@ -284,7 +340,7 @@ impl Collection {
         let filled = fill();
         if filled.is_err() {
             newer.log.remove();
-        } else if self.alone().as_ref().is_some_and(|writer| writer.log.disk().lasts()) {
+        } else if self.alone().as_ref().is_some_and(|writer| writer.log.is_kept()) {
             self.keep_or_notice();
         }
         filled
@@ -348,7 +404,7 @@ impl Collection {
         let snapshot = {
             let mut guard = self.writer()?;
             let writer = guard.as_mut().ok_or_else(Error::closed)?;
-            if writer.unsure || !writer.log.disk().lasts() {
+            if writer.unsure || !writer.log.is_kept() {
                 return Err(Error::new(Code::Argument, "no checkpoint can be taken now"));
             }
             writer.snapshot()
@@ -414,12 +470,12 @@ impl Collection {
     pub fn close(&self) -> Result<()> {
         self.0.view.store(None);
         self.0.live.store(0, Ordering::Release);
-        let worth = |writer: &Writer| !writer.torn && writer.log.disk().lasts() && keeper::worth(writer.changes);
+        let worth = |writer: &Writer| !writer.torn && writer.log.is_kept() && keeper::worth(writer.changes);
         // A checkpoint can only be taken of an index that was checked.
         let wait = self.alone().as_ref().is_some_and(|writer| worth(writer) && writer.unsure);
         self.0.hurried.store(!wait, Ordering::Relaxed);
         self.settle();
-        let Some(mut writer) = self.alone().take() else { return Ok(()) };
+        let Some(mut writer) = self.alone().take().filter(|writer| !writer.log.is_read_only()) else { return Ok(()) };
         let synced = writer.log.sync();
         if synced.is_ok() && worth(&writer) && !writer.unsure {
             let snapshot = writer.snapshot();
@@ -435,7 +491,9 @@ impl Collection {
     /// # Errors
     /// The collection is closed, or the system refused to sync: nothing more is written then.
     pub fn flush(&self) -> Result<()> {
-        self.writer()?.as_mut().ok_or_else(Error::closed)?.log.sync()
+        let mut guard = self.writer()?;
+        let log = &mut guard.as_mut().ok_or_else(Error::closed)?.log;
+        if log.is_read_only() { Ok(()) } else { log.sync() }
     }
 
     /// Whether it was closed.
@@ -482,6 +540,9 @@ impl Collection {
         let Some(writer) = guard.as_mut().filter(|_| !self.is_closed()) else {
             return writes.iter().map(|_| Err(Error::closed())).collect();
         };
+        if let Err(error) = writer.log.writable() {
+            return writes.iter().map(|_| Err(error.clone())).collect();
+        }
         let config = &self.0.config;
         let (mut sparse, mut overdue) = (None, false);
         let mut done: Vec<Result<Written>> = Vec::with_capacity(writes.len());
@@ -729,6 +790,73 @@ impl Collection {
         }
     }
 
+    /// Reads everything and checks it: the log against its checksums, the files against MANIFEST, ids, codes and graph
+    /// against the rows, and how many rows of a sample a search finds.
+    ///
+    /// # Errors
+    /// The collection is closed, or the token was cancelled. What is wrong is not an error but in the report.
+    pub fn verify(&self, token: &Token) -> Result<Vec<Problem>> {
+        let _alone = self.job();
+        let (view, position, log) = {
+            let guard = self.writer()?;
+            let writer = guard.as_ref().ok_or_else(Error::closed)?;
+            let Fixed { view, position, .. } = writer.fixed();
+            (view, position, writer.log.reader())
+        };
+        let mut problems = verify::verify(&view, &self.0.config, &log, position, token)?;
+        problems.extend(self.problems()?.into_iter().map(|detail| Problem { code: "graph", detail }));
+        let live = view.live();
+        let find = |query: &[f32], exact: bool| {
+            let asked = SearchOptions { k: Some(10.0), exact, ..SearchOptions::default() };
+            self.search(query, &asked, token)
+        };
+        problems.extend(verify::sampled(&view, live, find)?);
+        Ok(problems)
+    }
+
+    /// Copies the collection as it is now into a folder of its own, beside searches and writes. One in memory becomes
+    /// one on disk.
+    ///
+    /// # Errors
+    /// The folder is not empty, the log is damaged, the token was cancelled, or the system refused; what was written
+    /// into the folder is removed then.
+    pub fn snapshot(&self, path: &str, token: &Token) -> Result<()> {
+        let _alone = self.job();
+        let folder = Folder::open(Path::new(path), true)?;
+        let folder: Arc<dyn Disk> = Arc::new(folder.ok_or_else(|| Error::new(Code::NotFound, path))?);
+        if let Some(other) = folder.list()?.first() {
+            let message = format!("{path} is a folder with files in it ({other}); a snapshot needs its own");
+            return Err(Error::new(Code::Argument, message));
+        }
+        let (log, position, snapshot) = {
+            let mut guard = self.writer()?;
+            let writer = guard.as_mut().ok_or_else(Error::closed)?;
+            let (log, position) = (writer.log.reader(), writer.log.position().0);
+            (log, position, (!writer.unsure).then(|| writer.snapshot_into(&folder)))
+        };
+        let go_on = || token.check().and_then(|()| if self.in_no_hurry() { Ok(()) } else { Err(Error::closed()) });
+        let copied = (|| {
+            log.audit(position, &go_on)?;
+            let mut manifest = log.copy(position, &*folder, &go_on)?;
+            manifest.checkpoint = match &snapshot {
+                Some(snapshot) => Some(snapshot.write(&|| go_on().is_ok()).map_err(Failed::into_error)?),
+                None => None,
+            };
+            go_on()?;
+            folder.sync_names()?;
+            manifest.store(&*folder).map_err(Error::from)
+        })();
+        if let Some(writer) = self.alone().as_ref() {
+            writer.thaw();
+        }
+        if copied.is_err() {
+            // Nothing that this call did not make; what cannot be removed is not named by any MANIFEST.
+            folder.list()?.iter().for_each(|name| drop(folder.remove(name)));
+        }
+        // A token that was cancelled is told as such.
+        copied.map_err(|error| token.check().err().unwrap_or(error))
+    }
+
     /// Whether the checkpoint that the collection was opened by has been checked to its end.
     #[must_use]
     pub fn is_checked(&self) -> bool {
@@ -877,7 +1005,7 @@ mod tests {
                 segment.publish();
             }
             manifest.segments.push(Named { len: 1 << 16, sealed: Some(segment.end()) });
-            let opened = Log::open(disk, manifest, Durability::Commit, Position::default());
+            let opened = Log::open(disk, manifest, Durability::Commit, Position::default(), false);
             assert_eq!(opened.err().unwrap().code, Code::Corrupt, "{sequences:?}");
         }
     }
@@ -894,7 +1022,7 @@ mod tests {
             log.append(draft.frame, 0).unwrap();
             log.close().unwrap();
             let manifest = Manifest::load(&*disk).unwrap().unwrap();
-            let opened = Collection::existing(disk, &Options::default(), manifest);
+            let opened = Collection::existing(disk, &Options::default(), manifest, false);
             assert_eq!(opened.err().unwrap().code, Code::Corrupt, "{entry} {end}");
         }
     }

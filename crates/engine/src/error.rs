@@ -45,6 +45,8 @@ pub enum Code {
     NoSpace,
     /// The system refused to read or write.
     Io,
+    /// The collection was opened to be read.
+    ReadOnly,
     /// A defect of this library.
     Internal,
     /// The caller's token was cancelled; nothing changed.
@@ -70,6 +72,7 @@ impl Code {
             Code::ModelMismatch => "ERR_MODEL_MISMATCH",
             Code::NoSpace => "ERR_NO_SPACE",
             Code::Io => "ERR_IO",
+            Code::ReadOnly => "ERR_READ_ONLY",
             Code::Internal => "ERR_INTERNAL",
             Code::Aborted => "ABORTED",
         }

@@ -59,6 +59,14 @@ pub(crate) enum Failed {
     File(Error),
 }
 
+impl Failed {
+    pub fn into_error(self) -> Error {
+        match self {
+            Failed::Log(error) | Failed::File(error) => error,
+        }
+    }
+}
+
 impl Snapshot {
     /// Makes the log durable up to the position, and writes the file.
     pub fn write(&self, go_on: &dyn Fn() -> bool) -> std::result::Result<Checkpointed, Failed> {

@@ -21,6 +21,7 @@
 //! | `rows`, `ids`| where is a row, and which row has this id? |
 //! | `storage`    | what was written? |
 //! | `compaction` | where do dead rows go? |
+//! | `verify`     | is all of it as it should be? |
 //! | `keeper`     | when is what was derived written down? |
 //! | `arena`      | how does memory grow without moving? (unsafe) |
 //! | `memory`     | where do bytes lie: on the heap, or in a file? (unsafe) |
@@ -42,6 +43,7 @@ mod query;
 mod rows;
 mod storage;
 mod token;
+mod verify;
 mod view;
 mod workers;
 mod writer;
@@ -53,6 +55,7 @@ pub use exact::{ExactHits, exact_search};
 pub use options::{Metric, Options, SearchOptions};
 pub use storage::frame::Draft;
 pub use token::Token;
+pub use verify::Problem;
 pub use writer::{Update, Write, Written};
 
 /// The library on this machine.

@@ -96,6 +96,8 @@ pub struct Options {
     pub if_missing: Option<String>,
     /// `commit` (default) or `relaxed`.
     pub durability: Option<String>,
+    /// `readwrite` (the default) or `readonly`.
+    pub mode: Option<String>,
     /// Name of the model that the vectors come from, at most 1,024 bytes.
     pub model: Option<String>,
     /// Floats in a vector, 1 to 4,096. A new collection must have it.
@@ -129,6 +131,18 @@ pub(crate) struct Config {
 }
 
 impl Options {
+    /// Whether the collection is only to be read.
+    pub(crate) fn reads_only(&self) -> Result<bool> {
+        match self.mode.as_deref() {
+            None | Some("readwrite") => Ok(false),
+            Some("readonly") if self.path.is_some() => Ok(true),
+            Some("readonly") => Err(Error::new(Code::Argument, "mode is \"readonly\"; that needs a path")),
+            Some(other) => {
+                Err(Error::new(Code::Argument, format!("mode is {other:?}; it is \"readwrite\" or \"readonly\"")))
+            }
+        }
+    }
+
     /// Whether a missing collection is to be made.
     pub(crate) fn creates(&self) -> Result<bool> {
         match self.if_missing.as_deref() {

@@ -22,9 +22,10 @@ use crate::keeper::{self, Snapshot};
 use crate::options::Config;
 use crate::rows::{RowsWriter, Tombstones, check_vector};
 use crate::storage::checkpoint::Checkpoint;
+use crate::storage::disk::Disk;
 use crate::storage::frame::{self, Directory, Draft, Header, Kind, Unnumbered};
 use crate::storage::log::{Log, Place};
-use crate::storage::manifest::Position;
+use crate::storage::manifest::{self, Position};
 use crate::token::Token;
 use crate::view::View;
 use crate::workers::Workers;
@@ -227,21 +228,27 @@ impl Writer {
 
     /// What a checkpoint is to hold: all that was written so far. The links stay frozen until [`Writer::thaw`].
     pub fn snapshot(&mut self) -> Snapshot {
-        let (position, last) = self.log.position();
-        let number = self.log.checkpoint().map_or(1, |checkpoint| checkpoint.number + 1);
-        let (frozen, facts) = self.index.as_ref().map_or((Vec::new(), serde_json::json!({})), Index::freeze);
         self.changes = 0;
+        let number = self.log.checkpoint().map_or(1, |checkpoint| checkpoint.number + 1);
+        let unsynced = self.log.position().1.filter(|_| !self.log.is_durable());
+        let name = self.log.manifest().index(number);
+        Snapshot { number, name, unsynced, ..self.snapshot_into(&self.log.disk()) }
+    }
+
+    /// The same for the first checkpoint of a copy in another folder.
+    pub fn snapshot_into(&self, disk: &Arc<dyn Disk>) -> Snapshot {
+        let (frozen, facts) = self.index.as_ref().map_or((Vec::new(), serde_json::json!({})), Index::freeze);
         Snapshot {
             view: self.view(),
             frozen,
             facts,
             words: self.words,
-            disk: self.log.disk(),
+            disk: Arc::clone(disk),
             salt: self.log.manifest().salt,
-            name: self.log.manifest().index(number),
-            number,
-            position,
-            unsynced: last.filter(|_| !self.log.is_durable()),
+            name: manifest::FIRST_INDEX.into(),
+            number: 1,
+            position: self.log.position().0,
+            unsynced: None,
         }
     }
 
@@ -260,7 +267,7 @@ impl Writer {
 
     /// Whether a checkpoint should be taken now.
     pub fn is_due(&self) -> bool {
-        let ready = !self.keeping && !self.unsure && !self.torn && self.log.disk().lasts();
+        let ready = !self.keeping && !self.unsure && !self.torn && self.log.is_kept();
         ready && keeper::due(self.changes, self.rows.len())
     }
 
@@ -279,7 +286,7 @@ impl Writer {
     /// What the log holds from a position on, for a successor to follow.
     pub fn before(&self, from: Position) -> Result<Before> {
         let (rows, segments) = (self.rows.rows().clone(), self.log.segments());
-        Ok(Before { rows, segments, frames: self.log.frames(from)? })
+        Ok(Before { rows, segments, frames: self.log.frames(from, self.log.position().0)? })
     }
 
     /// An empty writer on the log's successor.

@@ -28,8 +28,8 @@ const LOCK: &str = "LOCK";
 /// A folder that this handle writes to, and nobody else.
 pub(crate) struct Folder {
     path: PathBuf,
-    /// Held for as long as the folder is open.
-    _lock: File,
+    /// Held for as long as the folder is open to be written.
+    lock: Option<File>,
 }
 
 impl Folder {
@@ -58,7 +58,7 @@ impl Folder {
             .open(&name)
             .map_err(|error| failed("open", &name, &error))?;
         match File::try_lock(&lock) {
-            Ok(()) => Ok(Some(Folder { path: path.into(), _lock: lock })),
+            Ok(()) => Ok(Some(Folder { path: path.into(), lock: Some(lock) })),
             Err(TryLockError::WouldBlock) => {
                 let message = format!(
                     "{} is being written by another handle, worker or process; close that one first",
@@ -70,6 +70,11 @@ impl Folder {
         }
     }
 
+    /// Opens the folder to be read, whoever writes to it; `None` where it is missing.
+    pub fn open_to_read(path: &Path) -> Option<Folder> {
+        path.is_dir().then(|| Folder { path: path.into(), lock: None })
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -77,7 +82,7 @@ impl Folder {
     /// A file that must be there, with `len` bytes.
     fn file(&self, name: &str, len: usize) -> Result<(PathBuf, File)> {
         let path = self.at(name);
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        let file = match OpenOptions::new().read(true).write(self.lock.is_some()).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(Error::new(Code::Corrupt, format!("{} is missing", path.display())));

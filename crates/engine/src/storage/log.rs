@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::error::{Code, Error, Result};
 use crate::memory::ALIGN;
 use crate::options::{Config, Durability};
+use crate::storage::checkpoint::Checkpoint;
 use crate::storage::disk::Disk;
 use crate::storage::frame::{self, HEADER, Header, Numbers, Unnumbered};
 use crate::storage::manifest::{Checkpointed, MANIFEST, MANIFEST_NEW, Manifest, Named, Position, Stored};
@@ -22,6 +23,8 @@ use crate::storage::segment::Segment;
 
 const FIRST_SEGMENT: usize = 64 * 1024;
 const LARGEST_SEGMENT: usize = 256 * 1024 * 1024;
+/// Bytes that are copied at a time.
+const COPIED: usize = 1 << 20;
 
 /// A frame's place: the index of its segment, and the byte where it starts there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,16 +59,48 @@ impl Log {
         Ok(Log { disk, manifest, segments, durability, sequence: 0, durable: 0, link: 0, poison: None, named: true })
     }
 
-    /// The log that `manifest` names, and its frames from a position on, each checked against its checksums.
+    /// The log that `manifest` names, and its frames from a position on, each checked against its checksums. A log that
+    /// is only read may be written by another process meanwhile: a frame that is not whole is the end, for now.
     pub fn open(
         disk: Arc<dyn Disk>,
         manifest: Manifest,
         durability: Durability,
         from: Position,
+        readonly: bool,
     ) -> Result<(Log, Vec<(Header, Place)>)> {
-        let mut segments = Vec::with_capacity(manifest.segments.len());
+        let poison = readonly.then(|| Error::new(Code::ReadOnly, "the collection was opened with mode \"readonly\""));
+        let mut log = Log {
+            disk,
+            manifest,
+            segments: Arc::default(),
+            durability,
+            sequence: 0,
+            durable: 0,
+            link: 0,
+            poison,
+            named: true,
+        };
+        let frames = log.read_from(from)?;
+        let (sequence, durable) = (log.sequence, log.manifest.durable);
+        if durable > sequence {
+            let what = format!("{durable} writes were durable and {sequence} are there");
+            let end = log.segments.last().map_or(0, |segment| segment.end());
+            return Err(Error::corrupt(log.segments.last().map_or(MANIFEST, |segment| segment.name()), end, &what));
+        }
+        log.durable = durable;
+        if !readonly {
+            log.sweep();
+        }
+        Ok((log, frames))
+    }
+
+    /// Opens the segments from a position's on, and reads the frames behind it.
+    fn read_from(&mut self, from: Position) -> Result<Vec<(Header, Place)>> {
+        let Log { disk, manifest, .. } = self;
+        let mut segments = (*self.segments).clone();
+        segments.truncate(from.segment);
         let mut frames: Vec<(Header, Place)> = Vec::new();
-        for (i, named) in manifest.segments.iter().enumerate() {
+        for (i, named) in manifest.segments.iter().enumerate().skip(segments.len()) {
             let segment = disk.open(&manifest.segment(i), named.len)?;
             let last = i + 1 == manifest.segments.len();
             if named.sealed.is_none() && !last {
@@ -73,22 +108,45 @@ impl Log {
             }
             let end = match named.sealed {
                 Some(sealed) if i < from.segment => sealed,
-                sealed => read(&segment, i, &manifest, sealed, from, &mut frames)?,
+                sealed => read(&segment, i, manifest, sealed, from, self.poison.is_some(), &mut frames)?,
             };
             segment.settle(end);
             segments.push(segment);
         }
-        let sequence = from.sequence + frames.len() as u64;
-        if manifest.durable > sequence {
-            let what = format!("{} writes were durable and {sequence} are there", manifest.durable);
-            let end = segments.last().map_or(0, |segment| segment.end());
-            return Err(Error::corrupt(segments.last().map_or(MANIFEST, |segment| segment.name()), end, &what));
+        self.segments = Arc::new(segments);
+        self.sequence = from.sequence + frames.len() as u64;
+        self.link = frames.last().map_or(from.link, |(header, _)| header.link());
+        Ok(frames)
+    }
+
+    /// The frames that another process added to a log that is only read; `None` when it wrote the log anew.
+    pub fn follow(&mut self) -> Result<Option<Vec<(Header, Place)>>> {
+        let missing = || Error::corrupt(MANIFEST, 0, "it is missing beside the log");
+        let mut manifest = Manifest::load(&*self.disk)?.ok_or_else(missing)?;
+        let from = self.position().0;
+        loop {
+            if manifest.generation != self.manifest.generation || manifest.segments.len() < self.segments.len() {
+                return Ok(None);
+            }
+            let before = std::mem::replace(&mut self.manifest, manifest);
+            let failed = match self.read_from(from) {
+                Ok(frames) => return Ok(Some(frames)),
+                Err(error) => error,
+            };
+            // What it names may have gone since it was read: then there is another one.
+            let named = std::mem::replace(&mut self.manifest, before);
+            manifest = Manifest::load(&*self.disk)?.filter(|newer| *newer != named).ok_or(failed)?;
         }
-        let (durable, segments) = (manifest.durable, Arc::new(segments));
-        let link = frames.last().map_or(from.link, |(header, _)| header.link());
-        let log = Log { disk, manifest, segments, durability, sequence, durable, link, poison: None, named: true };
-        log.sweep();
-        Ok((log, frames))
+    }
+
+    /// Whether checkpoints may be kept beside this log.
+    pub fn is_kept(&self) -> bool {
+        self.disk.lasts() && !self.is_read_only()
+    }
+
+    /// Whether this log is read and never written.
+    pub fn is_read_only(&self) -> bool {
+        self.poison.as_ref().is_some_and(|error| error.code == Code::ReadOnly)
     }
 
     /// Removes what no manifest names: left by a writer that ended between two steps.
@@ -116,7 +174,7 @@ impl Log {
     /// Numbers a frame and appends it; [`Log::commit`] makes it durable. When this fails, the log's content is as it
     /// was; after a failure that leaves the disk in doubt, the log takes no more.
     pub fn append(&mut self, frame: Unnumbered, first_row: u32) -> Result<(Header, Place)> {
-        self.healthy()?;
+        self.writable()?;
         let len = frame.buffer.bytes().len();
         if self.segments.last().is_none_or(|last| last.len() - last.end() < len) {
             self.allocate(len)?;
@@ -141,11 +199,12 @@ impl Log {
     pub fn commit(&mut self) -> Result<()> {
         match self.durability {
             Durability::Commit => self.sync(),
-            Durability::Relaxed => self.healthy(),
+            Durability::Relaxed => self.writable(),
         }
     }
 
-    fn healthy(&self) -> Result<()> {
+    /// Whether frames can be appended, and if not, why.
+    pub fn writable(&self) -> Result<()> {
         self.poison.clone().map_or(Ok(()), Err)
     }
 
@@ -192,7 +251,7 @@ impl Log {
 
     /// Makes every frame durable.
     pub fn sync(&mut self) -> Result<()> {
-        self.healthy()?;
+        self.writable()?;
         if self.durable < self.sequence {
             if let Some(last) = self.segments.last().map(Arc::clone)
                 && let Err(error) = self.disk.sync(&last)
@@ -226,7 +285,7 @@ impl Log {
     /// Makes MANIFEST name this log instead of the one before it, whose files are removed. When this fails, the one
     /// before is in force, or nobody knows, and it takes no more frames.
     pub fn succeed(&mut self, before: &mut Log) -> Result<()> {
-        before.healthy()?;
+        before.writable()?;
         self.sync()?;
         self.manifest.durable = self.durable;
         match self.manifest.store(&*self.disk) {
@@ -257,18 +316,69 @@ impl Log {
         }
     }
 
+    /// Checks every frame up to a position against its checksums.
+    pub fn audit(&self, to: Position, go_on: &dyn Fn() -> Result<()>) -> Result<()> {
+        let mut numbers = (0, 0);
+        for (header, place) in self.frames(Position::default(), to)? {
+            go_on()?;
+            let segment = &self.segments[place.segment as usize];
+            let bytes = segment.bytes(place.offset as usize, header.frame_len());
+            let bad = |at: usize, what| Error::corrupt(segment.name(), place.offset as usize + at, what);
+            frame::verify(&header, bytes).map_err(|at| bad(at, "a checksum does not match"))?;
+            if (header.sequence, header.previous) != (numbers.0 + 1, numbers.1) {
+                return Err(bad(0, "a frame out of sequence"));
+            }
+            numbers = (header.sequence, header.link());
+        }
+        if numbers.0 != to.sequence {
+            let what = format!("{} frames are there instead of {}", numbers.0, to.sequence);
+            return Err(Error::corrupt(MANIFEST, 0, &what));
+        }
+        Ok(())
+    }
+
+    /// Copies the log up to a position into an empty folder, without its MANIFEST; returns that.
+    pub fn copy(&self, to: Position, target: &dyn Disk, go_on: &dyn Fn() -> Result<()>) -> Result<Manifest> {
+        let mut manifest = Manifest { generation: 1, checkpoint: None, durable: to.sequence, ..self.manifest.clone() };
+        manifest.segments.truncate(to.segment + 1);
+        if let Some(last) = manifest.segments.last_mut() {
+            last.sealed = None;
+        }
+        for (i, named) in manifest.segments.iter().enumerate() {
+            let source = &self.segments[i];
+            let end = if i == to.segment { to.offset } else { named.sealed.unwrap_or(source.end()) };
+            let copy = target.create(&manifest.segment(i), named.len)?;
+            for piece in source.bytes(0, end).chunks(COPIED) {
+                go_on()?;
+                target.append(&copy, piece)?;
+            }
+            target.sync(&copy)?;
+        }
+        target.sync_names()?;
+        Ok(manifest)
+    }
+
     /// Bytes of the segments.
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.len() as u64).sum()
     }
 
-    /// The frames from a position on.
-    pub fn frames(&self, from: Position) -> Result<Vec<(Header, Place)>> {
+    /// A handle that reads what is there now, beside whoever writes.
+    pub fn reader(&self) -> Log {
+        let poison = Some(Error::new(Code::ReadOnly, "a reader of the log does not write"));
+        let (disk, manifest) = (Arc::clone(&self.disk), self.manifest.clone());
+        Log { disk, manifest, segments: Arc::clone(&self.segments), poison, ..*self }
+    }
+
+    /// The frames from one position to another, which are not read beyond their headers.
+    pub fn frames(&self, from: Position, to: Position) -> Result<Vec<(Header, Place)>> {
         let mut frames = Vec::new();
-        for (i, segment) in self.segments.iter().enumerate().skip(from.segment) {
+        for (i, segment) in self.segments.iter().enumerate().take(to.segment + 1).skip(from.segment) {
             let mut offset = if i == from.segment { from.offset } else { 0 };
-            while offset < segment.end() {
-                let bytes = segment.bytes(offset, segment.end() - offset);
+            let sealed = self.manifest.segments.get(i).and_then(|named| named.sealed);
+            let end = if i == to.segment { to.offset } else { sealed.unwrap_or(segment.len()) };
+            while offset < end {
+                let bytes = segment.bytes(offset, end - offset);
                 let header = Header::read(bytes, self.manifest.salt)
                     .map_err(|what| Error::corrupt(segment.name(), offset, what))?;
                 frames.push((header, Place { segment: i as u32, offset: offset as u32 }));
@@ -276,6 +386,19 @@ impl Log {
             }
         }
         Ok(frames)
+    }
+
+    /// Checks that MANIFEST says what it should, and that every file it names is there in its length.
+    pub fn audit_files(&self) -> Result<()> {
+        if Manifest::load(&*self.disk)?.as_ref() != Some(&self.manifest) {
+            return Err(Error::corrupt(MANIFEST, 0, "it is not what this collection wrote"));
+        }
+        for (i, named) in self.manifest.segments.iter().enumerate() {
+            self.disk.open(&self.manifest.segment(i), named.len)?;
+        }
+        let Some(kept) = self.manifest.checkpoint else { return Ok(()) };
+        let name = self.manifest.index(kept.number);
+        Checkpoint::open(&*self.disk, &name, kept.len, self.manifest.salt)?.verify(|_| true, &|| true)
     }
 
     /// Whether every frame is known durable.
@@ -306,7 +429,7 @@ impl Log {
 
     /// Puts a checkpoint in force, whose file is durable, as are the frames that it holds; the one before is removed.
     pub fn adopt(&mut self, checkpoint: Checkpointed) -> Result<()> {
-        self.healthy()?;
+        self.writable()?;
         self.durable = self.durable.max(checkpoint.position.sequence);
         let mut next = self.manifest.clone();
         next.durable = self.durable;
@@ -332,6 +455,7 @@ fn read(
     manifest: &Manifest,
     sealed: Option<usize>,
     from: Position,
+    readonly: bool,
     frames: &mut Vec<(Header, Place)>,
 ) -> Result<usize> {
     let there = segment.written();
@@ -362,7 +486,9 @@ fn read(
                 frames.push((header, Place { segment: index as u32, offset: offset as u32 }));
                 offset += header.frame_len();
             }
-            Err((at, what)) if sealed.is_some() || manifest.durable >= next || promised(rest, manifest.salt, next) => {
+            Err((at, what))
+                if sealed.is_some() || manifest.durable >= next || !readonly && promised(rest, manifest.salt, next) =>
+            {
                 return Err(Error::corrupt(segment.name(), offset + at, what));
             }
             Err(_) => break,

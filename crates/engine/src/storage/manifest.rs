@@ -16,6 +16,8 @@ use crate::storage::disk::Disk;
 pub(crate) const MANIFEST: &str = "MANIFEST";
 /// What is renamed to it.
 pub(crate) const MANIFEST_NEW: &str = "MANIFEST.tmp";
+/// The first checkpoint of the first generation.
+pub(crate) const FIRST_INDEX: &str = "index-1-1";
 const FORMAT: u64 = 1;
 const LONGEST: usize = 16 << 20;
 

@@ -1,0 +1,110 @@
+//! Checks a collection against itself: what the log says, what the files say, what the rows say.
+
+use crate::answer::Hits;
+use crate::codes::mix;
+use crate::error::{Code, Error, Result, shown};
+use crate::options::Config;
+use crate::storage::log::Log;
+use crate::storage::manifest::Position;
+use crate::token::Token;
+use crate::view::View;
+
+/// Rows that are looked for by their own vectors.
+const SAMPLE: usize = 100;
+/// Share of the ten nearest that the sample's searches must find.
+const RECALL: f64 = 0.8;
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: `log`, `files`, `rows`, `ids`, `codes`, `graph` or `recall`.
+    pub code: &'static str,
+    /// What, for a person.
+    pub detail: String,
+}
+
+/// Checks the log up to a position, the files, and ids and codes against the rows.
+pub(crate) fn verify(
+    view: &View,
+    config: &Config,
+    log: &Log,
+    position: Position,
+    token: &Token,
+) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut note = |code: &'static str, result: Result<()>| match result {
+        Ok(()) => Ok(()),
+        Err(error) if matches!(error.code, Code::Aborted | Code::Closed) => Err(error),
+        Err(error) => {
+            problems.push(Problem { code, detail: error.message });
+            Ok(())
+        }
+    };
+    token.begin(u64::from(view.count));
+    note("log", log.audit(position, &|| token.check()))?;
+    if log.disk().lasts() {
+        note("files", log.audit_files())?;
+    }
+    let mut found = 0;
+    for row in 0..view.count {
+        token.check()?;
+        token.advance(1);
+        if !view.is_live(row) {
+            continue;
+        }
+        let id = view.checked(|| Ok(view.rows.id(row)));
+        match id {
+            Ok(id) if view.find(id) == Some(row) => found += 1,
+            Ok(id) => {
+                note("ids", Err(Error::new(Code::Corrupt, format!("row {row} is not found by its id {}", shown(id)))))?
+            }
+            Err(error) => note("rows", Err(error))?,
+        }
+        if view.rows.vector(row).len() != config.dim {
+            note("rows", Err(Error::new(Code::Corrupt, format!("row {row} has another dimension"))))?;
+        }
+    }
+    if found != view.live() {
+        note("ids", Err(Error::new(Code::Corrupt, format!("{found} rows are found by their ids of {}", view.live()))))?;
+    }
+    if let Some(graph) = &view.graph {
+        let strange = |&node: &u32| {
+            let row = graph.rows_of(node, view.count).next();
+            row.is_none_or(|row| !graph.codes.agrees(&view.rows, row, node))
+        };
+        let count = (0..graph.nodes()).filter(strange).count();
+        if count > 0 {
+            note("codes", Err(Error::new(Code::Corrupt, format!("{count} codes are not those of their rows"))))?;
+        }
+    }
+    Ok(problems)
+}
+
+/// Searches for some of the rows, by `find`, which is told whether to scan.
+pub(crate) fn sampled(
+    view: &View,
+    live: usize,
+    find: impl Fn(&[f32], bool) -> Result<Hits>,
+) -> Result<Option<Problem>> {
+    let rows: Vec<u32> = (0..SAMPLE as u64)
+        .map(|i| (mix(i) % u64::from(view.count.max(1))) as u32)
+        .filter(|&row| view.is_live(row))
+        .collect();
+    let (mut asked, mut found) = (0_usize, 0_usize);
+    for row in rows.into_iter().take(live) {
+        let query = view.rows.vector(row);
+        let (exact, near) = match (find(query, true), find(query, false)) {
+            (Ok(exact), Ok(near)) => (exact, near),
+            (Err(error), _) | (_, Err(error)) if error.code == Code::Corrupt => {
+                return Ok(Some(Problem { code: "rows", detail: error.message }));
+            }
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        let farthest = exact.distances.last().copied().unwrap_or(f32::INFINITY);
+        asked += exact.len();
+        found += near.distances.iter().filter(|&&distance| distance <= farthest).count();
+    }
+    let low = (found as f64) < RECALL * asked as f64;
+    let detail = format!("searches at the default efSearch found {found} of the {asked} nearest rows of a sample");
+    Ok(low.then_some(Problem { code: "recall", detail }))
+}
