@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { parseTriple } from '@napi-rs/cli';
 import test from 'ava';
 import { AuspexError, exactSearch, info, isAuspexError, open } from '../dist/index.mjs';
 import { addon, read, root } from './harness.ts';
@@ -53,18 +54,62 @@ test('import and require give the same classes and functions', (t) => {
   t.deepEqual({ ...required }, { AuspexError, exactSearch, info, isAuspexError, open });
 });
 
-test('without an addon the package loads, and open says what is missing and what to do', (t) => {
+/** What `open` rejects with in a folder that has the package and, of its addons, the given files alone. */
+function openAlone(files: Record<string, string>, prelude = '') {
   const folder = mkdtempSync(join(tmpdir(), 'auspex-'));
   cpSync(`${root}/dist`, join(folder, 'dist'), { recursive: true });
-  const script = `const { open, isAuspexError } = require('./dist');
+  for (const [file, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    writeFileSync(join(folder, file), text);
+  }
+  const script = `${prelude}; const { open, isAuspexError } = require('./dist');
     open({ dim: 2 }).catch((e) => console.log(JSON.stringify([isAuspexError(e), e.name, e.code, e.message, !!e.cause])));`;
   const { stdout, stderr } = spawnSync(process.execPath, ['-e', script], { cwd: folder, encoding: 'utf8' });
   rmSync(folder, { recursive: true });
   const [ours, name, code, message, cause] = JSON.parse(stdout || JSON.stringify([stderr]));
-  t.deepEqual([ours, name, code, cause], [true, 'AuspexError', 'ERR_NATIVE_LOAD', true]);
-  for (const word of [process.platform, process.arch, 'crates/node/auspex.', '.node', 'npm run build']) {
-    t.true(message.includes(word), `${word} in: ${message}`);
+  return { ours, name, code, message, cause };
+}
+
+const onMachine = (platform: string, arch: string, report: unknown) =>
+  `Object.defineProperties(process, { platform: { value: '${platform}' }, arch: { value: '${arch}' },
+    report: { value: { getReport: () => (${JSON.stringify(report)}) } } })`;
+
+test('without an addon the package loads, and open names the missing package, the libc and the remedy', (t) => {
+  const glibc = { header: { glibcVersionRuntime: '2.31' } };
+  const machines: [string, string, unknown, string, string][] = [
+    ['linux', 'x64', glibc, 'linux-x64 with glibc 2.31', 'auspex-linux-x64-gnu'],
+    ['linux', 'x64', { header: {} }, 'linux-x64 with musl', 'auspex-linux-x64-musl'],
+    ['linux', 'arm64', glibc, 'linux-arm64 with glibc 2.31', 'auspex-linux-arm64-gnu'],
+    ['linux', 'arm64', { header: {} }, 'linux-arm64 with musl', 'auspex-linux-arm64-musl'],
+    ['darwin', 'x64', { header: {} }, 'darwin-x64', 'auspex-darwin-x64'],
+    ['darwin', 'arm64', { header: {} }, 'darwin-arm64', 'auspex-darwin-arm64'],
+    ['win32', 'x64', { header: {} }, 'win32-x64', 'auspex-win32-x64-msvc'],
+    ['win32', 'arm64', { header: {} }, 'win32-arm64', 'auspex-win32-arm64-msvc'],
+  ];
+  for (const [platform, arch, report, machine, wanted] of machines) {
+    const { ours, name, code, message, cause } = openAlone({}, onMachine(platform, arch, report));
+    t.deepEqual([ours, name, code, cause], [true, 'AuspexError', 'ERR_NATIVE_LOAD', true], message);
+    for (const word of [` on ${machine}: `, `package ${wanted} is not installed`, 'npm install --include=optional']) {
+      t.true(message.includes(word), `${word} in: ${message}`);
+    }
   }
+  const { message } = openAlone({}, onMachine('freebsd', 'x64', { header: {} }));
+  t.regex(message, /^auspex has no addon on freebsd-x64: none is built for it\. Remedy: `npm run build`/);
+});
+
+test('an addon that is there and does not load is told apart from one that is missing', (t) => {
+  const file = 'node_modules/auspex-linux-x64-gnu/index.js';
+  const machine = onMachine('linux', 'x64', { header: { glibcVersionRuntime: '2.31' } });
+  const { code, message } = openAlone({ [file]: "throw new Error('GLIBC_9.9 not found\\nmore')" }, machine);
+  t.is(code, 'ERR_NATIVE_LOAD');
+  t.regex(message, /package auspex-linux-x64-gnu does not load: GLIBC_9\.9 not found\. Remedy: /);
+});
+
+test('a package of each target is found by its name', (t) => {
+  const { targets } = JSON.parse(read('package.json')).napi;
+  const packages = targets.map((target: string) => `auspex-${parseTriple(target).platformArchABI}`);
+  const named = Array.from(read('lib/native.ts').matchAll(/require\('(auspex-.*)'\)/g), ([, name]) => name);
+  t.deepEqual(named.sort(), packages.sort());
 });
 
 test('an instruction set that this machine lacks is an error that names it', (t) => {

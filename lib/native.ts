@@ -1,45 +1,47 @@
+import { existsSync } from 'node:fs';
 import { types } from 'node:util';
-import type { Token } from '../crates/node/binding';
+import type * as Binding from '../crates/node/binding';
 import { AuspexError, rethrow } from './errors';
 
-type Binding = typeof import('../crates/node/binding');
+/** How the names of a platform's packages end: with two, its libc decides. */
+const ABIS: Record<string, string[]> = { linux: ['-gnu', '-musl'], darwin: [''], win32: ['-msvc'] };
 
-/** Literals, so that bundlers and packagers of Electron apps see every file. */
-const FILES: Record<string, () => Binding> = {
-  'linux-x64-gnu': () => require('../crates/node/auspex.linux-x64-gnu.node'),
-  'linux-x64-musl': () => require('../crates/node/auspex.linux-x64-musl.node'),
-  'linux-arm64-gnu': () => require('../crates/node/auspex.linux-arm64-gnu.node'),
-  'linux-arm64-musl': () => require('../crates/node/auspex.linux-arm64-musl.node'),
-  'darwin-x64': () => require('../crates/node/auspex.darwin-x64.node'),
-  'darwin-arm64': () => require('../crates/node/auspex.darwin-arm64.node'),
-  'win32-x64-msvc': () => require('../crates/node/auspex.win32-x64-msvc.node'),
-  'win32-arm64-msvc': () => require('../crates/node/auspex.win32-arm64-msvc.node'),
-};
-
-let loaded: Binding | undefined;
+let loaded: typeof Binding | undefined;
 
 /** The addon, loaded at the first call: importing the package never throws. */
-export const native = (): Binding => (loaded ??= load(`${process.platform}-${process.arch}`));
+export const native = (): typeof Binding => (loaded ??= load(process.platform, process.arch));
 
-function load(machine: string): Binding {
-  const names = Object.keys(FILES).filter((name) => name.startsWith(machine));
+function load(platform: string, arch: string): typeof Binding {
+  const names = (/^(x64|arm64)$/.test(arch) ? (ABIS[platform] ?? []) : []).map((abi) => `${platform}-${arch}${abi}`);
   const failures: NodeJS.ErrnoException[] = [];
   for (const name of names) {
+    // Literals inside `try`: bundlers see every package, and go on without those that are not installed.
     try {
-      return (FILES[name] as () => Binding)();
+      const built = `${__dirname}/../crates/node/auspex.${name}.node`;
+      if (existsSync(built)) return module.require(built);
+      if (name === 'linux-x64-gnu') return require('auspex-linux-x64-gnu');
+      if (name === 'linux-x64-musl') return require('auspex-linux-x64-musl');
+      if (name === 'linux-arm64-gnu') return require('auspex-linux-arm64-gnu');
+      if (name === 'linux-arm64-musl') return require('auspex-linux-arm64-musl');
+      if (name === 'darwin-x64') return require('auspex-darwin-x64');
+      if (name === 'darwin-arm64') return require('auspex-darwin-arm64');
+      if (name === 'win32-x64-msvc') return require('auspex-win32-x64-msvc');
+      if (name === 'win32-arm64-msvc') return require('auspex-win32-arm64-msvc');
     } catch (error) {
       failures.push(error as Error);
     }
   }
-  // A file that is there and does not load says more than one that is missing.
-  const cause = failures.find(({ code }) => code !== 'MODULE_NOT_FOUND') ?? failures[0];
-  const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-  const libc = machine.startsWith('linux') ? ` with ${header?.glibcVersionRuntime ? 'glibc' : 'musl'}` : '';
-  const files = names.map((name) => `crates/node/auspex.${name}.node`).join(' or ') || 'none, as none is built for it';
-  const message =
-    `auspex has no native addon that loads on ${machine}${libc}. Looked for: ${files}. ` +
-    `Reason: ${cause?.message.split('\n')[0]}. Remedy: \`npm run build\` in the folder of auspex.`;
-  throw new AuspexError('ERR_NATIVE_LOAD', message, { cause });
+  const { header } = Object(process.report?.getReport());
+  const libc = names[1] && header ? ` with ${header.glibcVersionRuntime?.replace(/^/, 'glibc ') ?? 'musl'}` : '';
+  const fits = libc === ' with musl' ? 1 : 0;
+  const cause = failures[fits];
+  const found = /MODULE_NOT_FOUND$/.test(cause?.code ?? '') ? 'is not installed' : `does not load: ${cause?.message}`;
+  const message = cause
+    ? `its package auspex-${names[fits]} ${found.split('\n')[0]}. Remedy: \`npm install --include=optional\` on this ` +
+      'kind of machine, without node_modules and package-lock.json (npm forgets packages of other platforms in lock ' +
+      'files), or `npm run build` in a clone of auspex.'
+    : 'none is built for it. Remedy: `npm run build` in a clone of auspex.';
+  throw new AuspexError('ERR_NATIVE_LOAD', `auspex has no addon on ${platform}-${arch}${libc}: ${message}`, { cause });
 }
 
 /** Calls into the addon: what it throws or rejects with comes out as the error that the user knows. */
@@ -57,7 +59,7 @@ export function across<T>(call: () => T): T {
  *
  * @param stands whether a result that comes after the signal is still the result
  */
-export async function cancellable<T>(run: (token: Token) => Promise<T>, signal?: AbortSignal, stands = false) {
+export async function cancellable<T>(run: (token: Binding.Token) => Promise<T>, signal?: AbortSignal, stands = false) {
   signal?.throwIfAborted();
   const token = new (native().Token)();
   const stop = () => token.cancel();

@@ -24,8 +24,7 @@ const VECTOR = 'a Float32Array, a Float64Array or an array of numbers';
  */
 export function readRows(input: unknown, dim: number, from = 0): Columns {
   const batch = !Array.isArray(input) && 'ids' in Object(input);
-  const columns: Record<keyof Columns, unknown> = batch ? (input as Columns) : transpose(input, from);
-  const { ids: keys, vectors, metadata: data } = columns;
+  const { ids: keys, vectors, metadata: data } = batch ? (input as Columns) : transpose(input, from);
   const name = (many: string, one: string) => (i: number) => (batch ? `${many}[${i}]` : `rows[${from + i}].${one}`);
   const ids = readIds(keys, name('ids', 'id'));
   if (data !== undefined && !Array.isArray(data)) throw typeError('metadata', 'an array', data);
@@ -125,11 +124,10 @@ function dimension(name: string, vector: { readonly length: number }, expected: 
 }
 
 const typed = Object.getPrototypeOf(Float32Array.prototype) as Float32Array;
-const typedLength = Object.getOwnPropertyDescriptor(typed, 'length')?.get;
 
 /** How many there are, whatever a property of a typed array's own says. */
 const lengthOf = (vector: { readonly length: number }): number =>
-  types.isTypedArray(vector) ? typedLength?.call(vector) : vector.length;
+  types.isTypedArray(vector) ? Reflect.get(typed, 'length', vector) : vector.length;
 
 /** A view that its buffer was taken or shrunk away from has length 0, like an empty one; using it tells them apart. */
 function isDetached(vector: { readonly length: number }): boolean {

@@ -37,8 +37,7 @@ export function writesOf(collection: NativeCollection) {
       else await new Promise<void>((go) => line.push(go));
       const settles = waiting.splice(0);
       const outcomes = await (async () => collection.commit())().catch((error) => settles.map(() => ({ error })));
-      const leave = line.shift() ?? (() => free++);
-      leave();
+      (line.shift() ?? (() => free++))();
       for (const [i, settle] of settles.entries()) settle(outcomes[i] ?? { error: new Error('no outcome') });
     }
     draining = undefined;
