@@ -1,15 +1,33 @@
-// `npm run build`: the release addon for this machine, then dist/. With `--lib`, dist/ alone.
+// `npm run build`: the release addon for this machine, then dist/. With `--lib`, dist/ alone; with `--target TRIPLE`, the
+// addon for one of the package's targets, as it is published.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+const require = createRequire(import.meta.url);
+
+/** Where cargo builds, and what is fetched or made for a release. */
+export const built = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
+
+/** The targets of package.json: `triple` and `name` (as in `auspex-${name}`), platform, arch, libc where there are two. */
+export function targets() {
+  const { parseTriple } = require('@napi-rs/cli');
+  const { napi } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  return napi.targets.map((triple) => {
+    const { platformArchABI: name, platform, arch, abi } = parseTriple(triple);
+    const libc = platform === 'linux' ? { gnu: 'glibc', musl: 'musl' }[abi] : undefined;
+    return { triple, name, platform, arch, libc, file: join(root, `crates/node/auspex.${name}.node`) };
+  });
+}
 
 /** Runs a command in the project's folder, and ends with its code when it fails. */
-export function run(command, args) {
+export function run(command, args, env = {}) {
   const { status, error } = spawnSync(command, args, {
     cwd: root,
+    env: { ...process.env, ...env },
     stdio: 'inherit',
     shell: process.platform === 'win32',
   });
@@ -37,18 +55,56 @@ function addon() {
   ]);
 }
 
+/**
+ * Linux and macOS are linked by zig, which brings every libc: glibc as old as Node 20 runs on, whatever this machine
+ * has. Windows is linked by the compiler of Windows; elsewhere by mingw or zig, as a proof that it links and no more.
+ */
+function cross(triple) {
+  const { file, platform } = targets().find((target) => target.triple === triple) ?? {};
+  if (!file) throw new Error(`${triple} is none of the targets in package.json`);
+  const native = process.platform === platform && platform !== 'linux';
+  const gnu = triple === 'x86_64-pc-windows-msvc' ? 'x86_64-pc-windows-gnu' : 'aarch64-pc-windows-gnullvm';
+  const rust = platform === 'win32' && !native ? gnu : triple;
+  const args = ['--release', '--locked', '-p', 'auspex-node', '--target'];
+  run('rustup', ['target', 'add', rust]);
+  if (native || rust === 'x86_64-pc-windows-gnu') run('cargo', ['build', ...args, rust]);
+  else {
+    const flags = triple.endsWith('musl') ? { RUSTFLAGS: '-C target-feature=-crt-static' } : {};
+    const libc = triple.endsWith('linux-gnu') ? '.2.28' : '';
+    run('cargo', ['zigbuild', ...args, rust + libc], { ...flags, PATH: `${zig()}${delimiter}${process.env.PATH}` });
+  }
+  const folder = join(built, rust, 'release');
+  const library = readdirSync(folder).find((name) => /^(lib)?auspex_node\.(so|dylib|dll)$/.test(name));
+  rmSync(file, { force: true });
+  copyFileSync(join(folder, library), file);
+}
+
+/** The folder of cargo-zigbuild and zig, installed from PyPI into a folder of their own. */
+function zig() {
+  const venv = join(built, 'zig');
+  if (!existsSync(join(venv, 'bin/cargo-zigbuild'))) {
+    run('python3', ['-m', 'venv', venv]);
+    run(join(venv, 'bin/pip'), ['install', '--quiet', 'cargo-zigbuild==0.24.0', 'ziglang==0.17.1']);
+  }
+  return join(venv, 'bin');
+}
+
 function dist() {
   rmSync(`${root}/dist`, { recursive: true, force: true });
   mkdirSync(`${root}/dist`);
   run('npx', ['--no-install', 'tsc', '-p', 'tsconfig.json']);
   // One implementation and one set of types: those of ESM are those of CommonJS.
-  const names = Object.keys(createRequire(import.meta.url)('../dist/index.js')).sort();
+  const names = Object.keys(require('../dist/index.js')).sort();
   writeFileSync(`${root}/dist/index.mjs`, `export { ${names.join(', ')} } from './index.js';\n`);
   writeFileSync(`${root}/dist/index.d.mts`, "export * from '../index.js';\n");
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   install();
-  if (!process.argv.includes('--lib')) addon();
-  dist();
+  const [how, triple] = process.argv.slice(2);
+  if (how === '--target') cross(triple);
+  else {
+    if (how !== '--lib') addon();
+    dist();
+  }
 }

@@ -1,14 +1,20 @@
-// Installs the folder, and then what `npm pack` makes of it, into empty projects: `import` and `require` both search,
-// share their classes, and their types compile under both kinds of module resolution.
+// Packs the packages, looks at what is in them, and installs the folder, then the packages, into empty projects:
+// `import`, `require` and a bundle of esbuild's search, share their classes, and the types compile in the oldest
+// TypeScript that is supported, in the newest and in this project's, under every kind of module resolution. Where npm
+// forgot the addon's package, the error names it.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { targets } from './build.mjs';
+import { pack } from './pack.mjs';
 import { root } from './suites.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'auspex-package-'));
 const offline = ['--offline', '--no-audit', '--no-fund', '--no-save', '--silent'];
 const run = (cwd, command, ...args) => execFileSync(command, args, { cwd, encoding: 'utf8', stdio: 'pipe' });
+const node = (cwd, ...args) => run(cwd, process.execPath, ...args);
+const module = (path) => join(root, 'node_modules', path);
 
 const main = `
 const collection = await open({ dim: 2 });
@@ -18,40 +24,95 @@ if (hit?.id !== 'a') throw new Error('found ' + JSON.stringify(hit));
 await collection.close();
 `;
 const files = {
-  'main.mjs': `import { open } from 'auspex';\n${main}`,
+  'main.mjs': `import { open } from 'auspex';\nexport const done = (async () => {${main}})();\nawait done;\n`,
   'main.cjs': `const { open } = require('auspex');\n(async () => {${main}})().catch((e) => { console.error(e); process.exit(1); });\n`,
   'same.mjs': `import { createRequire } from 'node:module';\nimport * as esm from 'auspex';
 const cjs = createRequire(import.meta.url)('auspex');
 for (const name of new Set([...Object.keys(cjs), ...Object.keys(esm)])) if (cjs[name] !== esm[name]) throw new Error(name);\n`,
-  'types.mts': `import { type Hit, open } from 'auspex';
+  'missing.cjs': `require('auspex').open({ dim: 2 }).catch((e) => console.log(e.code, e.message));\n`,
+  'esm.mts': `import { type Hit, open } from 'auspex';
 export const hits: Promise<Hit<{ title: string }>[]> = open<{ title: string }>({ dim: 2 }).then((c) => c.search([1, 2]));\n`,
-  'types.cts': `import auspex = require('auspex');
+  'cjs.cts': `import auspex = require('auspex');
 export const size: Promise<number> = auspex.open({ dim: 2 }).then((c) => c.size);\n`,
+  'uses.mts': readFileSync(join(root, '__test__/types.ts'), 'utf8').replace('../dist/index.mjs', 'auspex'),
 };
 
-function check(name, spec) {
-  const project = join(scratch, name);
-  mkdirSync(project);
-  writeFileSync(join(project, 'package.json'), '{ "name": "empty", "private": true }\n');
-  run(project, 'npm', 'install', ...offline, spec);
-  for (const [file, text] of Object.entries(files)) writeFileSync(join(project, file), text);
-  for (const file of ['main.mjs', 'main.cjs', 'same.mjs']) run(project, process.execPath, file);
-  const strict = ['--strict', '--noEmit', '--target', 'es2022'];
-  const tsc = (...args) =>
-    run(project, process.execPath, join(root, 'node_modules/typescript/bin/tsc'), ...strict, ...args);
-  tsc('--module', 'node16', '--moduleResolution', 'node16', 'types.mts', 'types.cts');
-  tsc('--module', 'esnext', '--moduleResolution', 'bundler', 'types.mts');
-  console.log(`${name}: import, require and types work`);
+function project(name, ...specs) {
+  const folder = join(scratch, name);
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'package.json'), '{ "name": "empty", "private": true }\n');
+  run(folder, 'npm', 'install', ...offline, ...specs);
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
+  return folder;
+}
+
+function runs(name, folder) {
+  for (const file of ['main.mjs', 'main.cjs', 'same.mjs']) node(folder, file);
+  console.log(`${name}: import and require work and give the same`);
+}
+
+function compiles(name, folder) {
+  for (const compiler of ['typescript-oldest', 'typescript', 'typescript-newest']) {
+    const tsc = (...args) => node(folder, module(`${compiler}/bin/tsc`), '--strict', '--noEmit', ...args);
+    const { version } = JSON.parse(readFileSync(module(`${compiler}/package.json`), 'utf8'));
+    const kinds = {
+      node16: ['--module', 'node16', '--target', 'es2022', 'esm.mts', 'cjs.cts', 'uses.mts'],
+      bundler: ['--module', 'esnext', '--moduleResolution', 'bundler', '--target', 'es2022', 'esm.mts', 'uses.mts'],
+      // The resolution of old CommonJS projects, which TypeScript 7 no longer has.
+      node10: ['--module', 'commonjs', '--moduleResolution', 'node10', '--target', 'es2022', 'esm.mts', 'cjs.cts'],
+    };
+    if (version.startsWith('7')) delete kinds.node10;
+    for (const args of Object.values(kinds)) tsc(...args);
+    console.log(`${name}: types compile with TypeScript ${version} (${Object.keys(kinds).join(', ')})`);
+  }
+}
+
+/** The addon goes with a bundle of `--loader:.node=copy`, and stays in node_modules where packages are external. */
+function bundles(name, folder) {
+  const esbuild = (...args) =>
+    run(folder, 'npx', '--no-install', '--prefix', root, 'esbuild', '--bundle', '--platform=node', ...args);
+  esbuild('main.mjs', '--packages=external', '--format=esm', '--outfile=external.mjs');
+  node(folder, 'external.mjs');
+  esbuild('main.cjs', '--format=cjs', '--loader:.node=copy', '--outdir=bundle', '--out-extension:.js=.cjs');
+  cpSync(join(folder, 'bundle'), join(scratch, 'bundle'), { recursive: true });
+  node(scratch, 'bundle/main.cjs');
+  console.log(`${name}: bundled by esbuild, with the addon inside and outside of the bundle`);
+}
+
+function look({ name, target, files: packed, folder }) {
+  const { scripts, optionalDependencies, version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  if (scripts) throw new Error(`${name} has scripts`);
+  const allowed = target
+    ? /^(package\.json|README\.md|LICENSE|sbom\.cdx\.json|auspex\.[\w-]+\.node)$/
+    : /^(package\.json|README\.md|LICENSE|index\.d\.ts|dist\/\w+\.(js|mjs|d\.mts))$/;
+  const stray = packed.filter((path) => !allowed.test(path));
+  if (stray.length > 0) throw new Error(`${name} packs ${stray.join(', ')}`);
+  const wanted = target ? undefined : targets().map((each) => [`auspex-${each.name}`, version]);
+  if (JSON.stringify(wanted) !== JSON.stringify(optionalDependencies && Object.entries(optionalDependencies)))
+    throw new Error(`${name} depends on ${JSON.stringify(optionalDependencies)}`);
 }
 
 try {
-  run(root, process.execPath, 'node_modules/publint/src/cli.js', '--strict');
-  const pack = ['pack', '--ignore-scripts', '--json', '--pack-destination', scratch];
-  const [{ filename, files: packed }] = JSON.parse(run(root, 'npm', ...pack));
-  const stray = packed.filter(({ path }) => !/^(dist\/|crates\/node\/[^/]+\.node$|[^/]+$)/.test(path));
-  if (stray.length > 0) throw new Error(`packs ${stray.map(({ path }) => path).join(', ')}`);
-  check('folder', root);
-  check('tarball', join(scratch, filename));
+  const packages = pack(join(scratch, 'packages'));
+  packages.forEach(look);
+  const [auspex] = packages;
+  const libc = process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl';
+  const fits = ({ target }) =>
+    target?.platform === process.platform && target.arch === process.arch && (target.libc ?? libc) === libc;
+  const addon = packages.find(fits);
+  node(auspex.folder, module('publint/src/cli.js'), '--strict');
+  node(root, module('@arethetypeswrong/cli/dist/index.js'), auspex.tarball);
+  console.log(`packed ${packages.map(({ name }) => name).join(', ')}: publint and attw are content`);
+
+  runs('folder', project('folder', root));
+  const installed = project('installed', auspex.tarball, addon.tarball);
+  runs('installed', installed);
+  compiles('installed', installed);
+  bundles('installed', installed);
+  const said = node(project('forgotten', auspex.tarball), 'missing.cjs');
+  if (!said.includes(`ERR_NATIVE_LOAD`) || !said.includes(`package ${addon.name} is not installed`))
+    throw new Error(`without the package of the addon: ${said}`);
+  console.log(`forgotten: the error names ${addon.name}`);
 } catch (error) {
   console.error(error.stdout ?? '', error.stderr ?? '', error.message);
   process.exitCode = 1;
