@@ -58,14 +58,15 @@ pub(crate) struct Before {
 }
 
 impl Writer {
-    /// Writes the live rows of another log's view, without an index.
+    /// Writes the live rows of another log's view, all of which the index then takes at once, as replaying them does.
     pub fn refill(&mut self, config: &Config, view: &View, token: &Token) -> Result<()> {
         token.begin(view.live() as u64);
         let most = (FRAME_BYTES / (config.dim * 4)).clamp(1, FRAME_ROWS);
         let live: Vec<u32> = (0..view.count).filter(|&row| view.is_live(row)).collect();
-        for rows in live.chunks(most) {
+        let frames = live.len().div_ceil(most);
+        for (i, rows) in live.chunks(most).enumerate() {
             token.check()?;
-            let draft = view.checked(|| {
+            let mut draft = view.checked(|| {
                 rows.iter().for_each(|&row| view.rows.check(row));
                 let ids = rows.iter().map(|&row| view.rows.id(row).to_owned()).collect();
                 let texts: Vec<&str> = rows.iter().map(|&row| view.rows.metadata(row)).collect();
@@ -75,6 +76,7 @@ impl Writer {
                 Ok(draft)
             })?;
             self.reserve(config, rows.len())?;
+            draft.frame.more = i + 1 < frames;
             self.take(draft.frame)?;
             token.advance(rows.len() as u64);
         }

@@ -365,7 +365,7 @@ impl Writer {
 
     /// Brings the index up to a frame that was taken.
     pub fn relink(&mut self, config: &Config, kernels: &'static Kernels, header: &Header, token: &Token) -> Result<()> {
-        if header.kind != Kind::Put {
+        if header.kind != Kind::Put || header.more {
             return Ok(());
         }
         self.torn = true;

@@ -15,6 +15,8 @@ enum Operation {
     Delete(Vec<u8>),
     Search(u8),
     Replay,
+    Compact,
+    Clear,
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -25,6 +27,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => some().prop_map(Operation::Delete),
         6 => (1_u8..30).prop_map(Operation::Search),
         1 => Just(Operation::Replay),
+        1 => (0_u8..4).prop_map(|n| if n == 0 { Operation::Clear } else { Operation::Compact }),
     ]
 }
 
@@ -134,7 +137,17 @@ fn run(metric: &str, seed: u64, start: usize, operations: &[Operation]) {
                     }
                 }
             }
+            Operation::Compact => {
+                collection.compact(&Token::default()).unwrap();
+                assert_eq!(collection.stats().unwrap().deleted, 0);
+            }
+            Operation::Clear => {
+                let written = commit(&collection, Write::Clear).unwrap();
+                assert_eq!(written.deleted as usize, model.rows.len());
+                model.rows.clear();
+            }
             Operation::Replay => {
+                collection.settle();
                 let replayed = collection.replayed().unwrap();
                 assert_eq!(replayed.fingerprint().unwrap(), collection.fingerprint().unwrap());
                 collection = replayed;

@@ -1,7 +1,8 @@
 //! The bytes of a frame. A frame is a write, and a write is atomic.
 //!
 //! ```text
-//! 0   magic "AXF1"        4   kind: 1 put, 2 delete, 3 clear   8   sequence, from 1
+//! 0   magic "AXF1"        4   kind: 1 put, 2 delete, 3 clear   5   1: the next frame goes on with this one's rows
+//! 8   sequence, from 1
 //! 16  first row           20  rows                       24  floats a row (put)
 //! 28  half of the checksum of the frame before it, 0 for the first
 //! 32  payload bytes       40  sequence known durable     48  xxh3 of the block checksums
@@ -50,6 +51,8 @@ pub(crate) struct Header {
     pub synced: u64,
     /// [`Header::link`] of the frame before.
     pub previous: u32,
+    /// Whether the index takes these rows together with the next frame's.
+    pub more: bool,
     /// The header's own checksum.
     sum: u64,
 }
@@ -86,6 +89,7 @@ impl Header {
             payload: usize::try_from(word64(bytes, 32)).map_err(|_| "a frame too long")?,
             synced: word64(bytes, 40),
             previous: word32(bytes, 28),
+            more: bytes[5] == 1,
             sum: word64(bytes, 56),
         };
         if dim as usize > MAX_DIM {
@@ -111,6 +115,7 @@ impl Header {
         }
         bytes[..4].copy_from_slice(MAGIC);
         bytes[4] = self.kind as u8;
+        bytes[5] = u8::from(self.more);
         bytes[8..16].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.first_row.to_le_bytes());
         bytes[20..24].copy_from_slice(&self.rows.to_le_bytes());
@@ -158,6 +163,7 @@ pub(crate) struct Numbers {
 /// A frame that is not numbered yet.
 pub(crate) struct Unnumbered {
     pub buffer: Buffer,
+    pub more: bool,
     kind: Kind,
     rows: u32,
     dim: u32,
@@ -172,12 +178,19 @@ impl Unnumbered {
         for (i, row) in rows.iter().enumerate() {
             buffer.bytes_mut()[HEADER + i * 4..HEADER + i * 4 + 4].copy_from_slice(&row.to_le_bytes());
         }
-        Ok(Unnumbered { buffer, kind: Kind::Delete, rows: rows.len() as u32, dim: 0, payload })
+        Ok(Unnumbered { buffer, more: false, kind: Kind::Delete, rows: rows.len() as u32, dim: 0, payload })
     }
 
     /// The frame that deletes every row there is.
     pub fn clear() -> Result<Unnumbered> {
-        Ok(Unnumbered { buffer: Buffer::new(frame_len(0))?, kind: Kind::Clear, rows: 0, dim: 0, payload: 0 })
+        Ok(Unnumbered {
+            buffer: Buffer::new(frame_len(0))?,
+            more: false,
+            kind: Kind::Clear,
+            rows: 0,
+            dim: 0,
+            payload: 0,
+        })
     }
 
     /// A frame that does what another one did; `bytes` is the other one.
@@ -185,7 +198,7 @@ impl Unnumbered {
         let mut buffer = Buffer::new(header.frame_len())?;
         buffer.bytes_mut()[HEADER..HEADER + header.payload].copy_from_slice(&bytes[HEADER..HEADER + header.payload]);
         let Header { kind, rows, dim, payload, .. } = *header;
-        Ok(Unnumbered { buffer, kind, rows, dim, payload })
+        Ok(Unnumbered { buffer, more: false, kind, rows, dim, payload })
     }
 
     pub fn kind(&self) -> Kind {
@@ -217,6 +230,7 @@ impl Unnumbered {
             payload: self.payload,
             synced: numbers.synced,
             previous: numbers.previous,
+            more: self.more,
             sum: 0,
         };
         header.write(self.buffer.bytes_mut(), salt);
@@ -272,7 +286,7 @@ impl Draft {
             bytes[entry..entry + 4].copy_from_slice(&((id_at - id_start) as u32).to_le_bytes());
             bytes[entry + 4..entry + 8].copy_from_slice(&((metadata_at - metadata_start) as u32).to_le_bytes());
         }
-        let frame = Unnumbered { buffer, kind: Kind::Put, rows: rows as u32, dim: dim as u32, payload };
+        let frame = Unnumbered { buffer, more: false, kind: Kind::Put, rows: rows as u32, dim: dim as u32, payload };
         Ok(Draft { frame, ids })
     }
 
