@@ -98,15 +98,67 @@ test('flush waits for the writes called before it', async (t) => {
   t.is(await written, 100);
 });
 
-/** A process that writes rows 0, 1, 2, ... one by one, and says each number when its promise resolved. */
-async function writer(path: string, from: number) {
-  const child = spawn(process.execPath, [join(root, '__test__/writer.mjs'), path, `${from}`]);
+/** A process that writes rows 0, 1, 2, ... so many at a time, and says the first number when a promise resolved. */
+async function writer(path: string, from: number, rows = 1) {
+  const child = spawn(process.execPath, [join(root, '__test__/writer.mjs'), path, `${from}`, `${rows}`]);
   const lines = createInterface({ input: child.stdout });
   const heard: string[] = [];
   const ended = new Promise<void>((done) => child.on('close', () => done()));
   lines.on('line', (line) => heard.push(line));
   return { child, heard, said: () => ended.then(() => heard) };
 }
+
+test('a checkpoint opens a collection as it was, and is not needed', async (t) => {
+  const path = folder(t);
+  const floats = vectors(5000, 16);
+  const first = await open(path, { dim: 16, metric: 'l2', durability: 'relaxed' });
+  await first.insert({ ids: ids(5000), vectors: floats });
+  await first.delete(ids(500));
+  const near = (c: typeof first) => c.search(floats.subarray(16_000, 16_016), { k: 50 });
+  const before = await near(first);
+  await first.close();
+  const index = readdirSync(path).filter((name) => name.startsWith('index-'));
+  t.is(index.length, 1);
+  const second = await open(path);
+  t.deepEqual(await near(second), before);
+  t.deepEqual((await second.stats()).notices, []);
+  await second.upsert({ id: 'late', vector: floats.subarray(0, 16) });
+  await second.close();
+  rmSync(join(path, `${index[0]}`));
+  await using third = await open(path);
+  t.is(third.size, 4501);
+  t.deepEqual(await near(third), before);
+  t.regex(`${(await third.stats()).notices}`, /made again from the log: .*index-1-1 is missing/);
+});
+
+test('a quarter of dead rows gives its bytes back', async (t) => {
+  const path = folder(t);
+  const c = await open(path, { dim: 64, metric: 'l2', durability: 'relaxed' });
+  for (let i = 0; i < 5; i++) await c.upsert({ ids: ids(2000), vectors: vectors(2000, 64, i + 1) });
+  await c.close();
+  const names = readdirSync(path).filter((name) => name.startsWith('log-'));
+  t.true(names.length > 0 && !names.some((name) => name.startsWith('log-1-')), `${names}`);
+  await using again = await open(path);
+  t.is(again.size, 2000);
+  t.true((await again.stats()).deleted < 2000);
+});
+
+test('a process that is killed while it keeps house loses nothing that it acknowledged', async (t) => {
+  const path = folder(t);
+  let known = 0;
+  for (let round = 0; round < 4; round++) {
+    const { child, heard, said } = await writer(path, known, 6000);
+    while (heard.length < 4 && child.exitCode === null) await new Promise((go) => setTimeout(go, 5));
+    await new Promise((go) => setTimeout(go, round * 37));
+    child.kill('SIGKILL');
+    const last = Number((await said()).at(-1));
+    t.true(last >= known, `round ${round}: ${heard.at(-1)}`);
+    await using c = await open<{ i: number }>(path);
+    t.true(c.size === last + 6000 || c.size === last + 12_000, `${c.size} rows after ${last} was acknowledged`);
+    t.deepEqual((await c.stats()).notices, []);
+    known = c.size;
+  }
+});
 
 test('a killed process loses nothing that it acknowledged', async (t) => {
   const path = folder(t);

@@ -471,8 +471,11 @@ impl Collection {
         self.0.view.store(None);
         self.0.live.store(0, Ordering::Release);
         let worth = |writer: &Writer| !writer.torn && writer.log.is_kept() && keeper::worth(writer.changes);
-        // A checkpoint can only be taken of an index that was checked.
-        let wait = self.alone().as_ref().is_some_and(|writer| worth(writer) && writer.unsure);
+        // A checkpoint can only be taken of an index that was checked. And who always closes soon after writing is not
+        // to pile up dead rows for ever.
+        let wait =
+            |writer: &Writer| worth(writer) && writer.unsure || writer.compacting.is_some() && writer.is_crowded();
+        let wait = self.alone().as_ref().is_some_and(wait);
         self.0.hurried.store(!wait, Ordering::Relaxed);
         self.settle();
         let Some(mut writer) = self.alone().take().filter(|writer| !writer.log.is_read_only()) else { return Ok(()) };

@@ -265,6 +265,11 @@ impl Writer {
         !self.torn && compaction::due(self.tombstones.len() - gone, self.rows.len() - gone)
     }
 
+    /// Whether dead rows are so many that closing waits until they are gone: half of all.
+    pub fn is_crowded(&self) -> bool {
+        self.tombstones.len() >= self.rows.len() / 2
+    }
+
     /// Whether a checkpoint should be taken now.
     pub fn is_due(&self) -> bool {
         let ready = !self.keeping && !self.unsure && !self.torn && self.log.is_kept();

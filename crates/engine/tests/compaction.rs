@@ -44,7 +44,7 @@ fn a_quarter_of_dead_rows_goes_by_itself_at_the_same_write_whatever_the_threads(
     let run = |threads: f64| {
         let collection = Collection::open(&Options { threads: Some(threads), ..options(DIM, "cosine") }).unwrap();
         let mut random = Random(2);
-        for round in 0..30 {
+        for round in 0..18 {
             upsert(&collection, names(round * 500..round * 500 + 1000), &random.vectors(1000, DIM)).unwrap();
             if round % 3 == 2 {
                 commit(&collection, Write::Delete(names(round * 400..round * 450))).unwrap();
