@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use crate::isa::Isa;
 use crate::lanes::{CODES, FLOATS, Lanes};
+use crate::tile::{Dots, Facts, Line, Sixteen, TILE, Tiles};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
@@ -233,6 +234,111 @@ pub(crate) unsafe fn total_8(s: __m256i) -> u32 {
     }
 }
 
+impl Tiles for Avx2 {
+    /// Words 0..8 and 8..16.
+    type Words = [__m256i; 2];
+
+    #[inline(always)]
+    fn dots(self, a: &[Line], b: &[Line], out: &mut Dots) {
+        const ROWS: usize = 4;
+        for (first, out) in out.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+            // SAFETY: `self` exists, so there is AVX2; a line is the 64 bytes that are loaded.
+            unsafe {
+                let low = _mm256_set1_epi32(0xff_00ff);
+                let mut s = [[_mm256_setzero_si256(); 2]; ROWS];
+                for (a, b) in a.iter().zip(b) {
+                    let words = &a.0.as_chunks::<4>().0.as_chunks::<ROWS>().0[first];
+                    // Codes 0 and 2 of each row, and 1 and 3, as words of 16 bits.
+                    let b = [0, 32].map(|at| _mm256_load_si256(b.0.as_ptr().add(at).cast()));
+                    let even = b.map(|b| _mm256_and_si256(b, low));
+                    let odd = b.map(|b| _mm256_srli_epi16::<8>(b));
+                    for (s, &word) in s.iter_mut().zip(words) {
+                        let word = _mm256_set1_epi32(i32::from_le_bytes(word));
+                        let (word_even, word_odd) = (_mm256_and_si256(word, low), _mm256_srli_epi16::<8>(word));
+                        for half in 0..2 {
+                            let products = _mm256_add_epi32(
+                                _mm256_madd_epi16(word_even, even[half]),
+                                _mm256_madd_epi16(word_odd, odd[half]),
+                            );
+                            s[half] = _mm256_add_epi32(s[half], products);
+                        }
+                    }
+                }
+                for (s, out) in s.into_iter().zip(out) {
+                    *out = self.store_words(s);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn keys(self, dots: &Sixteen<u32>, norm: u32, extra: f32, facts: &Facts, mask: u32, tag: u32) -> [__m256i; 2] {
+        let (norms, dots) = (self.load_words(&facts.norms), self.load_words(dots));
+        let norm = self.splat(norm);
+        // SAFETY: `self` exists, so there is AVX2; eight floats are loaded from each half of sixteen.
+        unsafe {
+            let lanes = positions();
+            std::array::from_fn(|half| {
+                let norms = _mm256_add_epi32(norms[half], norm[half]);
+                let codes = _mm256_sub_epi32(norms, _mm256_slli_epi32::<1>(dots[half]));
+                let extras = _mm256_load_ps(facts.extras.0.as_ptr().add(8 * half));
+                let extra = _mm256_sub_ps(_mm256_set1_ps(extra), extras);
+                let distances = _mm256_add_ps(_mm256_cvtepi32_ps(codes), _mm256_mul_ps(extra, extra));
+                let tags = _mm256_xor_si256(_mm256_set1_epi32(tag.cast_signed()), lanes[half]);
+                let mask = _mm256_set1_epi32(mask.cast_signed());
+                _mm256_or_si256(_mm256_and_si256(_mm256_castps_si256(distances), mask), tags)
+            })
+        }
+    }
+
+    #[inline(always)]
+    fn splat(self, word: u32) -> [__m256i; 2] {
+        // SAFETY: `self` exists, so there is AVX2.
+        unsafe { [_mm256_set1_epi32(word.cast_signed()); 2] }
+    }
+
+    #[inline(always)]
+    fn load_words(self, from: &Sixteen<u32>) -> [__m256i; 2] {
+        // SAFETY: `self` exists, so there is AVX2; each load is of eight aligned words of the sixteen.
+        [0, 8].map(|at| unsafe { _mm256_load_si256(from.0.as_ptr().add(at).cast()) })
+    }
+
+    #[inline(always)]
+    fn store_words(self, words: [__m256i; 2]) -> Sixteen<u32> {
+        let mut out = Sixteen([0; TILE]);
+        // SAFETY: `self` exists, so there is AVX2; each store is of eight aligned words of the sixteen.
+        unsafe {
+            _mm256_store_si256(out.0.as_mut_ptr().cast(), words[0]);
+            _mm256_store_si256(out.0.as_mut_ptr().add(8).cast(), words[1]);
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn below(self, a: [__m256i; 2], b: [__m256i; 2]) -> u32 {
+        // SAFETY: `self` exists, so there is AVX2.
+        let bits = |half: usize| unsafe {
+            _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(b[half], a[half]))).cast_unsigned()
+        };
+        bits(0) | bits(1) << 8
+    }
+
+    #[inline(always)]
+    fn insert(self, list: &mut Sixteen<u32>, word: u32) {
+        let (words, word) = (self.load_words(list), self.splat(word)[0]);
+        // SAFETY: `self` exists, so there is AVX2; words 7..15 lie within the list.
+        unsafe {
+            let up = _mm256_permutevar8x32_epi32(words[0], _mm256_setr_epi32(0, 0, 1, 2, 3, 4, 5, 6));
+            let before = _mm256_blend_epi32::<1>(up, _mm256_setzero_si256());
+            let before_high = _mm256_loadu_si256(list.0.as_ptr().add(7).cast());
+            *list = self.store_words([
+                _mm256_min_epu32(words[0], _mm256_max_epu32(before, word)),
+                _mm256_min_epu32(words[1], _mm256_max_epu32(before_high, word)),
+            ]);
+        }
+    }
+}
+
 crate::entries::entries! {
     AVX2: Isa::Avx2, Avx2, #[target_feature(enable = "avx2")]
     l2_squared_f32_avx2 dot_f32_avx2 cosine_f32_avx2
@@ -241,4 +347,5 @@ crate::entries::entries! {
     l2_squared_u8_avx2 dot_u8_avx2 cosine_u8_avx2 moments_u8_avx2
     l2_squared_u8_x4_avx2 dot_u8_gather_avx2
     l2_squared_u8_many_avx2 dot_u8_many_avx2
+    tile_dots_avx2 tile_offer_avx2
 }

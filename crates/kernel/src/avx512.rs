@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 use crate::avx2::{sum_4_x4, sum_8, total_8};
 use crate::isa::Isa;
 use crate::lanes::{CODES, FLOATS, Lanes};
+use crate::tile::{Dots, Facts, Line, Sixteen, TILE, Tiles};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
@@ -149,6 +150,82 @@ impl Lanes for Avx512 {
     }
 }
 
+impl Tiles for Avx512 {
+    type Words = __m512i;
+
+    #[inline(always)]
+    fn dots(self, a: &[Line], b: &[Line], out: &mut Dots) {
+        // SAFETY: `self` exists, so there is AVX-512 with VNNI; a line is the 64 bytes that are loaded, or sixteen words.
+        unsafe {
+            // VNNI multiplies u8 by i8: with `b - 128`, 128 times the sum of `a` is missing.
+            let mut s = [_mm512_setzero_si512(); TILE];
+            let mut sums = _mm512_setzero_si512();
+            for (a, b) in a.iter().zip(b) {
+                let words = a.0.as_ptr().cast::<i32>();
+                let b = _mm512_xor_si512(_mm512_load_si512(b.0.as_ptr().cast()), _mm512_set1_epi8(-128));
+                for (i, s) in s.iter_mut().enumerate() {
+                    *s = _mm512_dpbusd_epi32(*s, _mm512_set1_epi32(*words.add(i)), b);
+                }
+                sums = _mm512_dpbusd_epi32(sums, _mm512_load_si512(words.cast()), _mm512_set1_epi8(1));
+            }
+            let missing = self.store_words(_mm512_slli_epi32::<7>(sums));
+            for ((s, missing), out) in s.into_iter().zip(missing.0).zip(out) {
+                *out = self.store_words(_mm512_add_epi32(s, self.splat(missing)));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn keys(self, dots: &Sixteen<u32>, norm: u32, extra: f32, facts: &Facts, mask: u32, tag: u32) -> __m512i {
+        // SAFETY: `self` exists, so there is AVX-512; the loads are of sixteen aligned numbers.
+        unsafe {
+            let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let norms = _mm512_add_epi32(self.load_words(&facts.norms), self.splat(norm));
+            let codes = _mm512_sub_epi32(norms, _mm512_slli_epi32::<1>(self.load_words(dots)));
+            let extra = _mm512_sub_ps(_mm512_set1_ps(extra), _mm512_load_ps(facts.extras.0.as_ptr()));
+            let distances = _mm512_add_ps(_mm512_cvtepi32_ps(codes), _mm512_mul_ps(extra, extra));
+            let tags = _mm512_xor_si512(self.splat(tag), lanes);
+            _mm512_or_si512(_mm512_and_si512(_mm512_castps_si512(distances), self.splat(mask)), tags)
+        }
+    }
+
+    #[inline(always)]
+    fn splat(self, word: u32) -> __m512i {
+        // SAFETY: `self` exists, so there is AVX-512.
+        unsafe { _mm512_set1_epi32(word.cast_signed()) }
+    }
+
+    #[inline(always)]
+    fn load_words(self, from: &Sixteen<u32>) -> __m512i {
+        // SAFETY: `self` exists, so there is AVX-512; the load is of sixteen aligned words.
+        unsafe { _mm512_load_si512(from.0.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn store_words(self, words: __m512i) -> Sixteen<u32> {
+        let mut out = Sixteen([0; TILE]);
+        // SAFETY: `self` exists, so there is AVX-512; the store is of sixteen aligned words.
+        unsafe { _mm512_store_si512(out.0.as_mut_ptr().cast(), words) };
+        out
+    }
+
+    #[inline(always)]
+    fn below(self, a: __m512i, b: __m512i) -> u32 {
+        // SAFETY: `self` exists, so there is AVX-512.
+        unsafe { u32::from(_mm512_cmplt_epu32_mask(a, b)) }
+    }
+
+    #[inline(always)]
+    fn insert(self, list: &mut Sixteen<u32>, word: u32) {
+        let (list_words, word) = (self.load_words(list), self.splat(word));
+        // SAFETY: `self` exists, so there is AVX-512.
+        unsafe {
+            let before = _mm512_alignr_epi32::<15>(list_words, _mm512_setzero_si512());
+            *list = self.store_words(_mm512_min_epu32(list_words, _mm512_max_epu32(before, word)));
+        }
+    }
+}
+
 crate::entries::entries! {
     AVX512: Isa::Avx512, Avx512, #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     l2_squared_f32_avx512 dot_f32_avx512 cosine_f32_avx512
@@ -157,4 +234,5 @@ crate::entries::entries! {
     l2_squared_u8_avx512 dot_u8_avx512 cosine_u8_avx512 moments_u8_avx512
     l2_squared_u8_x4_avx512 dot_u8_gather_avx512
     l2_squared_u8_many_avx512 dot_u8_many_avx512
+    tile_dots_avx512 tile_offer_avx512
 }

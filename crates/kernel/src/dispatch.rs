@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use crate::isa::{ISA_VARIABLE, Isa, IsaError, choose, require};
 use crate::scalar;
+use crate::tile::{Columns, Dots, Facts, LONGEST, Line, Nearest, Offer, TILE};
 
 /// The longest codes: 65,536 products of 255 with 255 are still less than 2^32.
 pub const MAX_CODES: usize = 65_536;
@@ -38,6 +39,8 @@ pub struct Kernels {
     pub(crate) dot_u8_gather: Gather<u8, u32>,
     pub(crate) l2_squared_u8_many: Many<u8, u32>,
     pub(crate) dot_u8_many: Many<u8, u32>,
+    pub(crate) tile_dots: unsafe fn(&[Line], &[Line], &mut Dots),
+    pub(crate) tile_offer: unsafe fn(&Offer, &mut [Nearest; TILE], Columns),
 }
 
 /// The kernels for this process: the best that the machine has, or the one that `AUSPEX_ISA` forces. The machine and the
@@ -183,6 +186,32 @@ impl Kernels {
     pub fn dot_u8_many(&self, q: &[u8], rows: &[u8], stride: usize, out: &mut [u32]) {
         assert_codes(q);
         many(self.dot_u8_many, q, rows, stride, out);
+    }
+
+    /// [`Kernels::dot_u8`] of each row of panel `a` and each of panel `b`: `out[i][j]`. Panels of different lengths, or
+    /// of more than 8,192 lines, are a defect of the caller and panic.
+    #[inline]
+    pub fn tile_dots(&self, a: &[Line], b: &[Line], out: &mut Dots) {
+        assert!(a.len() == b.len() && a.len() <= LONGEST / 4, "panels of different lengths, or too long");
+        // SAFETY: a table is handed out only where its instruction set is (`table`).
+        unsafe { (self.tile_dots)(a, b, out) }
+    }
+
+    /// Offers the columns of a tile to the lists of its rows, and the rows to those of its columns; a list is the `k`
+    /// least keys that were offered. Facts come with the number of their panel's first row, a multiple of 16.
+    #[inline]
+    pub fn tile_offer(
+        &self,
+        dots: &Dots,
+        k: usize,
+        rows: (&Facts, usize),
+        lists: &mut [Nearest; TILE],
+        columns: (&Facts, usize),
+        back: Columns,
+    ) {
+        assert!((1..=TILE).contains(&k) && (rows.1 | columns.1).is_multiple_of(TILE), "no list is that long");
+        // SAFETY: a table is handed out only where its instruction set is (`table`).
+        unsafe { (self.tile_offer)(&Offer { dots, k, rows, columns }, lists, back) }
     }
 }
 

@@ -85,6 +85,7 @@ macro_rules! entries {
         $l2_u8:ident $dot_u8:ident $cosine_u8:ident $moments_u8:ident
         $l2_u8_x4:ident $dot_u8_gather:ident
         $l2_u8_many:ident $dot_u8_many:ident
+        $tile_dots:ident $tile_offer:ident
     ) => {
         pub(crate) static $table: $crate::dispatch::Kernels = $crate::dispatch::Kernels {
             isa: $isa,
@@ -103,6 +104,8 @@ macro_rules! entries {
             dot_u8_gather: $dot_u8_gather,
             l2_squared_u8_many: $l2_u8_many,
             dot_u8_many: $dot_u8_many,
+            tile_dots: $tile_dots,
+            tile_offer: $tile_offer,
         };
 
         $crate::entries::entries!(@one $l2_f32, #[$features] $lanes, L2, f32 => f32);
@@ -124,6 +127,23 @@ macro_rules! entries {
         unsafe fn $moments_u8(a: *const u8, n: usize) -> (u32, u32) {
             // SAFETY: the contract of all entry functions.
             unsafe { $crate::entries::moments_u8::<$lanes>(a, n) }
+        }
+
+        #[$features]
+        unsafe fn $tile_dots(a: &[$crate::tile::Line], b: &[$crate::tile::Line], out: &mut $crate::tile::Dots) {
+            use $crate::{lanes::Lanes, tile::Tiles};
+            // SAFETY: the contract of all entry functions.
+            unsafe { <$lanes as Lanes>::new() }.dots(a, b, out);
+        }
+
+        #[$features]
+        unsafe fn $tile_offer(
+            offer: &$crate::tile::Offer,
+            lists: &mut [$crate::tile::Nearest; $crate::tile::TILE],
+            columns: $crate::tile::Columns,
+        ) {
+            // SAFETY: the contract of all entry functions.
+            $crate::tile::offer(unsafe { <$lanes as $crate::lanes::Lanes>::new() }, offer, lists, columns);
         }
     };
     (@one $name:ident, #[$features:meta] $lanes:ty, $term:ident, $e:ty => $sum:ty) => {

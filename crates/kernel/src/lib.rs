@@ -20,6 +20,7 @@
 //! | `dispatch.rs` | [`Kernels`]: one table of function pointers for each, chosen once |
 //! | `entries.rs` | what the tables point to, written by one macro |
 //! | `sums.rs` | the definition of every sum, for one row, four rows and many |
+//! | `tile.rs` | all pairs of two groups of sixteen rows, and each row's nearest |
 //! | `lanes.rs` | the trait below which the hardware may differ |
 //! | `scalar.rs` `avx2.rs` `avx512.rs` `neon.rs` | its implementations |
 //! | `prefetch.rs` | hints to the cache |
@@ -48,7 +49,9 @@ mod neon;
 mod prefetch;
 mod scalar;
 mod sums;
+mod tile;
 
 pub use dispatch::{Kernels, MAX_CODES, kernels, kernels_for};
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use prefetch::prefetch;
+pub use tile::{Columns, Dots, Facts, Line, Nearest, Sixteen, TILE, TILE_ROWS, decoded, pack};

@@ -5,6 +5,7 @@ use std::arch::asm;
 
 use crate::isa::Isa;
 use crate::lanes::{CODES, FLOATS, Lanes, padded};
+use crate::tile::{Dots, Facts, Line, Sixteen, TILE, Tiles};
 
 /// With the dot product instructions (`UDOT`, ARMv8.2) or without them.
 #[derive(Clone, Copy)]
@@ -229,6 +230,116 @@ unsafe fn multiply_widen_add(s: uint32x4_t, a: uint8x16_t, b: uint8x16_t) -> uin
     }
 }
 
+impl<const UDOT: bool> Tiles for Neon<UDOT> {
+    /// Words 0..4, 4..8, 8..12 and 12..16.
+    type Words = [uint32x4_t; 4];
+
+    #[inline(always)]
+    fn dots(self, a: &[Line], b: &[Line], out: &mut Dots) {
+        const ROWS: usize = 4;
+        for (first, out) in out.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+            let mut s = [[self.none(); 4]; ROWS];
+            for (a, b) in a.iter().zip(b) {
+                let words = &a.0.as_chunks::<4>().0.as_chunks::<ROWS>().0[first];
+                let b = self.load_codes(&b.0);
+                for (s, &word) in s.iter_mut().zip(words) {
+                    // SAFETY: `self` exists, so there is NEON, and UDOT if it says so.
+                    unsafe {
+                        let word = vreinterpretq_u8_u32(vdupq_n_u32(u32::from_le_bytes(word)));
+                        for (s, b) in s.iter_mut().zip(b) {
+                            *s = if UDOT { udot(*s, b, word) } else { multiply_add_fours(*s, b, word) };
+                        }
+                    }
+                }
+            }
+            for (s, out) in s.into_iter().zip(out) {
+                *out = self.store_words(s);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn keys(self, dots: &Sixteen<u32>, norm: u32, extra: f32, facts: &Facts, mask: u32, tag: u32) -> Self::Words {
+        let (norms, dots) = (self.load_words(&facts.norms), self.load_words(dots));
+        let extras = self.load(&facts.extras.0);
+        // SAFETY: `self` exists, so there is NEON; four words are loaded from the array.
+        unsafe {
+            let lanes = vld1q_u32([0, 1, 2, 3].as_ptr());
+            std::array::from_fn(|i| {
+                let norms = vaddq_u32(norms[i], vdupq_n_u32(norm));
+                let codes = vsubq_u32(norms, vshlq_n_u32::<1>(dots[i]));
+                let extra = vsubq_f32(vdupq_n_f32(extra), extras[i]);
+                let distances = vaddq_f32(vcvtq_f32_u32(codes), vmulq_f32(extra, extra));
+                let tags = veorq_u32(vdupq_n_u32(tag ^ 4 * i as u32), lanes);
+                vorrq_u32(vandq_u32(vreinterpretq_u32_f32(distances), vdupq_n_u32(mask)), tags)
+            })
+        }
+    }
+
+    #[inline(always)]
+    fn splat(self, word: u32) -> Self::Words {
+        // SAFETY: `self` exists, so there is NEON.
+        unsafe { [vdupq_n_u32(word); 4] }
+    }
+
+    #[inline(always)]
+    fn load_words(self, from: &Sixteen<u32>) -> Self::Words {
+        // SAFETY: `self` exists, so there is NEON; each load is of four words of the sixteen.
+        [0, 4, 8, 12].map(|at| unsafe { vld1q_u32(from.0.as_ptr().add(at)) })
+    }
+
+    #[inline(always)]
+    fn store_words(self, words: Self::Words) -> Sixteen<u32> {
+        let mut out = Sixteen([0; TILE]);
+        for (words, out) in words.into_iter().zip(out.0.as_chunks_mut::<4>().0) {
+            // SAFETY: `self` exists, so there is NEON; the store is of four words.
+            unsafe { vst1q_u32(out.as_mut_ptr(), words) };
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn below(self, a: Self::Words, b: Self::Words) -> u32 {
+        // SAFETY: `self` exists, so there is NEON; sixteen bytes are loaded from the array.
+        unsafe {
+            let narrow = |i: usize| vmovn_u32(vcltq_u32(a[i], b[i]));
+            let low = vmovn_u16(vcombine_u16(narrow(0), narrow(1)));
+            let high = vmovn_u16(vcombine_u16(narrow(2), narrow(3)));
+            let weights = vld1_u8([1, 2, 4, 8, 16, 32, 64, 128].as_ptr());
+            u32::from(vaddv_u8(vand_u8(low, weights))) | u32::from(vaddv_u8(vand_u8(high, weights))) << 8
+        }
+    }
+
+    #[inline(always)]
+    fn insert(self, list: &mut Sixteen<u32>, word: u32) {
+        let words = self.load_words(list);
+        // SAFETY: `self` exists, so there is NEON.
+        unsafe {
+            let word = vdupq_n_u32(word);
+            let mut last = vdupq_n_u32(0);
+            *list = self.store_words(words.map(|words| {
+                let before = vextq_u32::<3>(last, words);
+                last = words;
+                vminq_u32(words, vmaxq_u32(before, word))
+            }));
+        }
+    }
+}
+
+/// `s` and the products of four neighbours each, without the instruction.
+///
+/// # Safety
+/// There is NEON.
+#[inline(always)]
+unsafe fn multiply_add_fours(s: uint32x4_t, a: uint8x16_t, b: uint8x16_t) -> uint32x4_t {
+    // SAFETY: the caller's. A product of codes is less than 2^16.
+    unsafe {
+        let low = vpaddlq_u16(vmull_u8(vget_low_u8(a), vget_low_u8(b)));
+        let high = vpaddlq_u16(vmull_high_u8(a, b));
+        vaddq_u32(s, vpaddq_u32(low, high))
+    }
+}
+
 crate::entries::entries! {
     NEON: Isa::Neon, Neon<false>, #[target_feature(enable = "neon")]
     l2_squared_f32_neon dot_f32_neon cosine_f32_neon
@@ -237,6 +348,7 @@ crate::entries::entries! {
     l2_squared_u8_neon dot_u8_neon cosine_u8_neon moments_u8_neon
     l2_squared_u8_x4_neon dot_u8_gather_neon
     l2_squared_u8_many_neon dot_u8_many_neon
+    tile_dots_neon tile_offer_neon
 }
 
 crate::entries::entries! {
@@ -247,4 +359,5 @@ crate::entries::entries! {
     l2_squared_u8_neon_udot dot_u8_neon_udot cosine_u8_neon_udot moments_u8_neon_udot
     l2_squared_u8_x4_neon_udot dot_u8_gather_neon_udot
     l2_squared_u8_many_neon_udot dot_u8_many_neon_udot
+    tile_dots_neon_udot tile_offer_neon_udot
 }

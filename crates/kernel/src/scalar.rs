@@ -2,6 +2,7 @@
 
 use crate::isa::Isa;
 use crate::lanes::{CODES, FLOATS, Lanes, padded};
+use crate::tile::{Dots, Facts, Line, Sixteen, TILE, Tiles};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar;
@@ -107,6 +108,59 @@ impl Lanes for Scalar {
     }
 }
 
+impl Tiles for Scalar {
+    type Words = [u32; TILE];
+
+    #[inline(always)]
+    fn dots(self, a: &[Line], b: &[Line], out: &mut Dots) {
+        out.fill(Sixteen([0; TILE]));
+        for (a, b) in a.iter().zip(b) {
+            let (a, b) = (a.0.as_chunks::<4>().0, b.0.as_chunks::<4>().0);
+            for (dots, a) in out.iter_mut().zip(a) {
+                for (dot, b) in dots.0.iter_mut().zip(b) {
+                    *dot += a.iter().zip(b).map(|(&a, &b)| u32::from(a) * u32::from(b)).sum::<u32>();
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn keys(self, dots: &Sixteen<u32>, norm: u32, extra: f32, facts: &Facts, mask: u32, tag: u32) -> [u32; TILE] {
+        std::array::from_fn(|j| {
+            let codes = norm.wrapping_add(facts.norms.0[j]).wrapping_sub(dots.0[j].wrapping_mul(2));
+            let extra = extra - facts.extras.0[j];
+            let squared = extra * extra;
+            ((codes as f32 + squared).to_bits() & mask) | (tag ^ j as u32)
+        })
+    }
+
+    #[inline(always)]
+    fn splat(self, word: u32) -> [u32; TILE] {
+        [word; TILE]
+    }
+
+    #[inline(always)]
+    fn load_words(self, from: &Sixteen<u32>) -> [u32; TILE] {
+        from.0
+    }
+
+    #[inline(always)]
+    fn store_words(self, words: [u32; TILE]) -> Sixteen<u32> {
+        Sixteen(words)
+    }
+
+    #[inline(always)]
+    fn below(self, a: [u32; TILE], b: [u32; TILE]) -> u32 {
+        (0..TILE).map(|j| u32::from(a[j] < b[j]) << j).sum()
+    }
+
+    #[inline(always)]
+    fn insert(self, list: &mut Sixteen<u32>, word: u32) {
+        let old = list.0;
+        list.0 = std::array::from_fn(|j| old[j].min(if j == 0 { word } else { old[j - 1].max(word) }));
+    }
+}
+
 crate::entries::entries! {
     SCALAR: Isa::Scalar, Scalar, #[inline(never)]
     l2_squared_f32_scalar dot_f32_scalar cosine_f32_scalar
@@ -115,4 +169,5 @@ crate::entries::entries! {
     l2_squared_u8_scalar dot_u8_scalar cosine_u8_scalar moments_u8_scalar
     l2_squared_u8_x4_scalar dot_u8_gather_scalar
     l2_squared_u8_many_scalar dot_u8_many_scalar
+    tile_dots_scalar tile_offer_scalar
 }

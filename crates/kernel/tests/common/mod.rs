@@ -1,4 +1,5 @@
 //! What the tests share.
+#![allow(dead_code)]
 
 #[cfg(all(target_os = "linux", not(miri)))]
 pub mod guarded;
