@@ -147,6 +147,16 @@ pub(crate) struct Encoded {
     clamped: usize,
 }
 
+/// What is known of a code besides its bytes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Moments {
+    pub sum: u32,
+    pub norm: u32,
+    pub extra: f32,
+    length: f64,
+    clamped: u32,
+}
+
 impl Codes {
     /// Bytes of a code, padding included.
     pub fn stride(&self) -> usize {
@@ -156,16 +166,22 @@ impl Codes {
     /// The code of a row under this calibration.
     fn encode(&self, rows: &Rows, row: u32) -> Encoded {
         let mut code = vec![0; self.stride()];
+        let Moments { sum, norm, extra, length, clamped } = self.encode_into(rows, row, &mut code);
+        Encoded { code, sum, norm, extra, length, clamped: clamped as usize }
+    }
+
+    /// Writes the code of a row into `code`, whose padding is zero.
+    pub fn encode_into(&self, rows: &Rows, row: u32, code: &mut [u8]) -> Moments {
         let vector = rows.vector(row);
-        let clamped = self.calibration.encode(vector, rows.inverse_norm(row), &mut code);
-        let (sum, squares) = self.kernels.moments_u8(&code);
+        let clamped = self.calibration.encode(vector, rows.inverse_norm(row), code) as u32;
+        let (sum, squares) = self.kernels.moments_u8(code);
         let (mut extra, mut length) = (0.0, 0.0);
         if self.metric == Metric::Dot {
             length = norm(vector);
             let rest = (self.calibration.ceiling * self.calibration.ceiling - length * length).max(0.0);
             extra = (rest.sqrt() / f64::from(self.calibration.scale)) as f32;
         }
-        Encoded { code, sum, norm: squares, extra, length, clamped }
+        Moments { sum, norm: squares, extra, length, clamped }
     }
 
     /// The codes of rows, in their order.
@@ -445,13 +461,19 @@ impl CodesWriter {
 
     /// Appends the code of the next node.
     pub fn push(&mut self, row: &Encoded) -> Result<()> {
-        self.codes.push(&row.code)?;
-        self.moments.push(&[row.sum, row.norm])?;
+        let &Encoded { sum, norm, extra, length, clamped, .. } = row;
+        self.push_code(&row.code, &Moments { sum, norm, extra, length, clamped: clamped as u32 })
+    }
+
+    /// The same for a code that lies elsewhere.
+    pub fn push_code(&mut self, code: &[u8], moments: &Moments) -> Result<()> {
+        self.codes.push(code)?;
+        self.moments.push(&[moments.sum, moments.norm])?;
         if let Some(extras) = &mut self.extras {
-            extras.push(&[row.extra])?;
+            extras.push(&[moments.extra])?;
         }
-        self.clamped += row.clamped;
-        self.longest = self.longest.max(row.length);
+        self.clamped += moments.clamped as usize;
+        self.longest = self.longest.max(moments.length);
         Ok(())
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use auspex_kernel::Kernels;
 
 use crate::codes::{Calibration, CodesWriter};
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::graph::batch::{Context, Group, link, step};
+use crate::graph::bulk;
 use crate::graph::layer::Frozen;
 use crate::graph::{GraphView, GraphWriter, level};
 use crate::options::{Config, Metric};
@@ -16,6 +17,11 @@ use crate::token::Token;
 
 /// Live rows from which on there is a graph.
 pub(crate) const GRAPH_FROM: usize = 1024;
+
+/// Rows from which on a graph is built at once,
+const BULK_FROM: usize = 1024;
+/// and how many times as many there may be already: linking a row costs that many times as much as building with it.
+const BULK_SHARE: usize = 3;
 
 /// The one handle that changes the index.
 pub(crate) struct Index {
@@ -63,8 +69,12 @@ impl Index {
         self.codes.reserve(more)
     }
 
-    /// Links `numbers`, which ascend, step by step.
+    /// Links `numbers`, which ascend: all at once or step by step, whichever costs less.
     pub fn extend(&mut self, context: &Context, mut numbers: &[u32], token: &Token) -> Result<()> {
+        if self.rebuilt(context, numbers)? {
+            token.advance(numbers.len() as u64);
+            return Ok(());
+        }
         while !numbers.is_empty() {
             let (now, later) = numbers.split_at(step(self.graph.nodes() as usize).min(numbers.len()));
             let mut group = Group::new(context, self.codes.codes(), now);
@@ -77,6 +87,32 @@ impl Index {
             numbers = later;
         }
         Ok(())
+    }
+
+    /// Builds the graph anew with `more` rows, where they are so many beside those that are there that it costs less than
+    /// linking them; false where they are not, or where the memory for it is missing. Counts alone decide.
+    fn rebuilt(&mut self, context: &Context, more: &[u32]) -> Result<bool> {
+        let nodes = self.graph.nodes();
+        if more.len() < BULK_FROM || more.len() < nodes as usize / BULK_SHARE {
+            return Ok(false);
+        }
+        let view = self.view();
+        let mut numbers: Vec<u32> = (0..nodes).flat_map(|node| view.rows_of(node, u32::MAX)).collect();
+        numbers.sort_unstable();
+        numbers.extend_from_slice(more);
+        let config = context.config;
+        let mut fresh = Index::new(context, &numbers);
+        let rows = numbers.last().map_or(0, |&last| last as usize + 1);
+        // Levels are a function of the rows, so what was reserved for linking has the right sizes here too.
+        let made = fresh
+            .reserve(config.m, config.seed, 0, rows)
+            .and_then(|()| bulk::build(context, &mut fresh.graph, &mut fresh.codes, &numbers));
+        match made {
+            Ok(()) => *self = fresh,
+            Err(error) if error.code == Code::Memory => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        Ok(true)
     }
 
     /// The codes under a new calibration, where the rows of `batch` ask for one and the memory is there, with room for

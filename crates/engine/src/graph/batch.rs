@@ -101,7 +101,8 @@ impl Group {
     }
 }
 
-fn hash(vector: &[f32]) -> u64 {
+/// Of a vector's bytes.
+pub(super) fn hash(vector: &[f32]) -> u64 {
     // Through the bits, in a buffer on the stack: equal bytes, equal hash.
     let mut state = 0;
     let mut bytes = [0_u8; 256];
@@ -114,7 +115,8 @@ fn hash(vector: &[f32]) -> u64 {
     state
 }
 
-fn same(a: &[f32], b: &[f32]) -> bool {
+/// Whether two vectors have the same bytes.
+pub(super) fn same(a: &[f32], b: &[f32]) -> bool {
     a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits())
 }
 

@@ -22,11 +22,15 @@
 //! | `search` | the walk, and the candidate list that drives it |
 //! | `select` | the diversity rule |
 //! | `batch`  | links a batch of rows: find on the frozen graph, then apply |
+//! | `bulk`   | builds a whole graph at once, from all pairs inside of leaves |
+//! | `partition` | cuts rows into overlapping leaves of near ones |
 //! | `check`  | what must hold of any graph |
 
 pub(crate) mod batch;
+pub(crate) mod bulk;
 pub(crate) mod check;
 pub(crate) mod layer;
+mod partition;
 pub(crate) mod search;
 pub(crate) mod select;
 

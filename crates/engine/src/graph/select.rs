@@ -9,7 +9,7 @@ use crate::graph::search::Candidate;
 
 /// A candidate `c` is dropped for a neighbor `o` when `SLACK * d(c, o) <= d(c, node)`, in squared distances. With `<=`,
 /// of many candidates in one place only the first is taken.
-const SLACK: f32 = 1.2;
+pub(super) const SLACK: f32 = 1.2;
 
 /// Chooses at most `max` of the sorted `candidates`, which are slots of `layer`, into `chosen`. Candidates that
 /// `protected` names are always taken; their mark is left to the caller.

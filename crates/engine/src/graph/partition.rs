@@ -1,0 +1,315 @@
+//! Which rows are worth comparing with which: overlapping leaves of near rows, by carving random balls.
+//!
+//! ```text
+//! all rows -> leaders, drawn at random; each row joins its nearest few -> parts
+//! a part of more than LEAF rows -> the same again, each row joins its nearest one -> ... -> leaves
+//! ```
+//! Everything is counted, drawn with the seed, or compared by exact keys, so the leaves are the same with any number of
+//! threads and on any instruction set. A part that its leaders cannot tell apart is cut into pieces, so every level of
+//! parts is smaller than the one before it. The idea is PiPNN's (2026).
+
+use auspex_kernel::{Columns, Dots, Facts, Kernels, Line, Nearest, Sixteen, TILE, TILE_ROWS, pack};
+
+use crate::codes::{Codes, Moments, combine, mix};
+use crate::error::{Error, Result};
+use crate::rows::Rows;
+use crate::workers::Workers;
+
+/// Rows of a leaf at most.
+pub(super) const LEAF: usize = 1000;
+/// Leaves that a row is in at most: leaders that it joins on the first level. It joins one on the levels below.
+pub(super) const FAN: usize = 5;
+/// Rows that a leader is drawn for.
+const PER_LEADER: usize = LEAF * 7 / 20;
+const MOST_LEADERS: usize = 1008;
+/// Parts smaller than this are put together.
+const CRUMB: usize = LEAF / 8;
+/// Rows that are compared with the leaders at a time: their panels stay in the first-level cache.
+const ROWS: usize = 4 * TILE;
+
+/// Set at a row's home: the one leaf where its node is numbered, that of its nearest leader.
+pub(super) const HOME: u32 = 1 << 31;
+
+/// The codes of a layer's rows in one piece, so that nothing stands between them and the kernels.
+pub(super) struct Block {
+    lines: usize,
+    codes: Vec<Line>,
+    pub moments: Vec<Moments>,
+}
+
+/// Zeroed memory, or the error that says how much is missing.
+pub(super) fn reserved<T: Clone>(count: usize, value: T) -> Result<Vec<T>> {
+    let mut vec = Vec::new();
+    let bytes = count.saturating_mul(size_of::<T>());
+    vec.try_reserve_exact(count).map_err(|_| Error::memory(bytes, "building the graph"))?;
+    vec.resize(count, value);
+    Ok(vec)
+}
+
+impl Block {
+    /// The codes of `rows`.
+    pub fn encode(codes: &Codes, vectors: &Rows, rows: &[u32], workers: Workers) -> Result<Block> {
+        let lines = codes.stride() / 64;
+        let mut block = Block::with_room(lines, rows.len())?;
+        let mut both: Vec<(&mut [Line], &mut Moments)> =
+            block.codes.chunks_exact_mut(lines).zip(&mut block.moments).collect();
+        workers.for_each_chunk(
+            &mut both,
+            256,
+            || (),
+            |(), first, piece| {
+                for ((lines, moments), &row) in piece.iter_mut().zip(&rows[first..]) {
+                    **moments = codes.encode_into(vectors, row, Line::bytes_mut(lines));
+                }
+            },
+        );
+        Ok(block)
+    }
+
+    fn with_room(lines: usize, rows: usize) -> Result<Block> {
+        let codes = reserved(lines * rows, Line([0; 64]))?;
+        Ok(Block { lines, codes, moments: reserved(rows, Moments::default())? })
+    }
+
+    /// The block of some of this one's rows, in their order.
+    pub fn gather(&self, rows: &[u32], workers: Workers) -> Result<Block> {
+        let mut block = Block::with_room(self.lines, rows.len())?;
+        let mut both: Vec<(&mut [Line], &mut Moments)> =
+            block.codes.chunks_exact_mut(self.lines).zip(&mut block.moments).collect();
+        workers.for_each_chunk(
+            &mut both,
+            1024,
+            || (),
+            |(), first, piece| {
+                for ((lines, moments), &row) in piece.iter_mut().zip(&rows[first..]) {
+                    lines.copy_from_slice(self.lines_of(row as usize));
+                    **moments = self.moments[row as usize];
+                }
+            },
+        );
+        Ok(block)
+    }
+
+    pub fn len(&self) -> usize {
+        self.moments.len()
+    }
+
+    fn lines_of(&self, row: usize) -> &[Line] {
+        &self.codes[row * self.lines..][..self.lines]
+    }
+
+    #[inline(always)]
+    pub fn code(&self, row: usize) -> &[u8] {
+        Line::bytes(self.lines_of(row))
+    }
+
+    /// Squared distances of `row` to each of `others`.
+    #[inline(always)]
+    pub fn distances(&self, kernels: &Kernels, row: usize, others: &[u32; 4]) -> [f32; 4] {
+        let codes = others.map(|other| self.code(other as usize));
+        let dots = kernels.dot_u8_x4(self.code(row), codes);
+        let own = &self.moments[row];
+        std::array::from_fn(|i| {
+            let other = &self.moments[others[i] as usize];
+            combine((own.norm, other.norm), dots[i], (own.extra, other.extra))
+        })
+    }
+}
+
+/// Rows of a block in panels.
+#[derive(Default)]
+pub(super) struct Panels {
+    lines: Vec<Line>,
+    pub facts: Vec<Facts>,
+    /// Lines of a panel.
+    height: usize,
+}
+
+impl Panels {
+    /// Takes the place of what was there.
+    pub fn fill(&mut self, block: &Block, rows: impl ExactSizeIterator<Item = u32>) {
+        let count = rows.len().div_ceil(TILE);
+        self.height = block.lines * 64 / 4;
+        self.lines.resize(count * self.height, Line([0; 64]));
+        self.facts.clear();
+        self.facts.resize(count, Facts::NONE);
+        for (i, row) in rows.enumerate() {
+            let (panel, lane) = (i / TILE, i % TILE);
+            pack(&mut self.lines[panel * self.height..][..self.height], lane, block.code(row as usize));
+            let moments = &block.moments[row as usize];
+            self.facts[panel].norms.0[lane] = moments.norm;
+            self.facts[panel].extras.0[lane] = moments.extra;
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        self.facts.len()
+    }
+
+    pub fn panel(&self, panel: usize) -> &[Line] {
+        &self.lines[panel * self.height..][..self.height]
+    }
+}
+
+pub(super) const NO_DOTS: Dots = [Sixteen([0; TILE]); TILE];
+
+/// Leaves, one behind the other.
+pub(super) struct Leaves {
+    /// Rows, with [`HOME`] once each.
+    pub members: Vec<u32>,
+    /// Where each leaf begins, and the end.
+    pub starts: Vec<u32>,
+}
+
+impl Leaves {
+    pub fn count(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    pub fn leaf(&self, leaf: usize) -> &[u32] {
+        &self.members[self.starts[leaf] as usize..self.starts[leaf + 1] as usize]
+    }
+}
+
+/// Cuts all rows of a block into leaves.
+pub(super) fn partition(block: &Block, kernels: &Kernels, workers: Workers, seed: u64) -> Leaves {
+    let mut parts = vec![(0..block.len() as u32).map(|row| row | HOME).collect::<Vec<u32>>()];
+    let mut fan = FAN;
+    while parts.iter().any(|part| part.len() > LEAF) {
+        let carve = |part: Vec<u32>, inner: Option<Workers>| {
+            if part.len() <= LEAF { vec![part] } else { carve(block, kernels, inner, &part, fan, seed) }
+        };
+        parts = if parts.len() < 16 {
+            parts.into_iter().flat_map(|part| carve(part, Some(workers))).collect()
+        } else {
+            let mut each: Vec<(Vec<u32>, Vec<Vec<u32>>)> = parts.into_iter().map(|part| (part, Vec::new())).collect();
+            workers.for_each_chunk(
+                &mut each,
+                1,
+                || (),
+                |(), _, piece| {
+                    for (part, children) in piece {
+                        *children = carve(std::mem::take(part), None);
+                    }
+                },
+            );
+            each.into_iter().flat_map(|(_, children)| children).collect()
+        };
+        fan = 1;
+    }
+    let mut leaves = Leaves { members: Vec::with_capacity(parts.iter().map(Vec::len).sum()), starts: vec![0] };
+    for part in parts {
+        leaves.members.extend_from_slice(&part);
+        leaves.starts.push(leaves.members.len() as u32);
+    }
+    leaves
+}
+
+/// Cuts a part into smaller ones.
+fn carve(
+    block: &Block,
+    kernels: &Kernels,
+    workers: Option<Workers>,
+    part: &[u32],
+    fan: usize,
+    seed: u64,
+) -> Vec<Vec<u32>> {
+    let row = |member: u32| member & !HOME;
+    let wanted = (part.len().div_ceil(PER_LEADER) * fan).clamp(2, MOST_LEADERS);
+    let own = mix(seed ^ mix((part.len() as u64) << 32 | u64::from(row(part[0]))));
+    let mut leaders: Vec<u32> =
+        (0..wanted as u64).map(|i| row(part[(mix(own ^ i) % part.len() as u64) as usize])).collect();
+    leaders.sort_unstable();
+    leaders.dedup();
+    let fan = fan.min(leaders.len());
+    let mut panels = Panels::default();
+    panels.fill(block, leaders.iter().copied());
+    // The leaders that each member joins, nearest first.
+    let mut joined = vec![u32::MAX; part.len() * fan];
+    let join = |scratch: &mut Panels, first: usize, piece: &mut [u32]| {
+        let members = &part[first / fan..][..piece.len() / fan];
+        nearest_leaders(block, kernels, &panels, scratch, members, first / fan, fan, piece);
+    };
+    match workers {
+        Some(workers) => workers.for_each_chunk(&mut joined, ROWS * fan, Panels::default, join),
+        None => {
+            let mut scratch = Panels::default();
+            joined.chunks_mut(ROWS * fan).enumerate().for_each(|(i, piece)| join(&mut scratch, i * ROWS * fan, piece));
+        }
+    }
+    let mut counts = vec![0; leaders.len()];
+    for (i, leaders_of) in joined.chunks_exact_mut(fan).enumerate() {
+        // Distances that are no numbers name no leader; every row has one all the same.
+        if leaders_of[0] == u32::MAX {
+            leaders_of[0] = (i % leaders.len()) as u32;
+        }
+        leaders_of.iter().filter(|&&leader| leader != u32::MAX).for_each(|&leader| counts[leader as usize] += 1);
+    }
+    let mut groups: Vec<Vec<u32>> = counts.into_iter().map(Vec::with_capacity).collect();
+    for (&member, leaders_of) in part.iter().zip(joined.chunks_exact(fan)) {
+        for (rank, &leader) in leaders_of.iter().enumerate().filter(|&(_, &leader)| leader != u32::MAX) {
+            groups[leader as usize].push(if rank == 0 { member } else { row(member) });
+        }
+    }
+    settle(groups, part.len())
+}
+
+/// The nearest leaders of `members`, of which the first is number `first` of its part.
+#[allow(clippy::too_many_arguments)]
+fn nearest_leaders(
+    block: &Block,
+    kernels: &Kernels,
+    leaders: &Panels,
+    scratch: &mut Panels,
+    members: &[u32],
+    first: usize,
+    fan: usize,
+    out: &mut [u32],
+) {
+    scratch.fill(block, members.iter().map(|member| member & !HOME));
+    let mut lists = [[Nearest::NONE; TILE]; ROWS / TILE];
+    let mut dots = NO_DOTS;
+    let number = |panel: usize| (first + panel * TILE) & (TILE_ROWS - 1);
+    for leader in 0..leaders.count() {
+        for (panel, lists) in lists.iter_mut().enumerate().take(scratch.count()) {
+            kernels.tile_dots(scratch.panel(panel), leaders.panel(leader), &mut dots);
+            let (rows, columns) = ((&scratch.facts[panel], number(panel)), (&leaders.facts[leader], leader * TILE));
+            kernels.tile_offer(&dots, fan, rows, lists, columns, Columns::Silent);
+        }
+    }
+    for (i, out) in out.chunks_exact_mut(fan).enumerate() {
+        let list = &lists[i / TILE][i % TILE];
+        for (out, (_, leader)) in out.iter_mut().zip(list.rows(number(i / TILE) + i % TILE)) {
+            *out = leader as u32;
+        }
+    }
+}
+
+/// Puts crumbs together, and cuts what did not become smaller.
+fn settle(groups: Vec<Vec<u32>>, whole: usize) -> Vec<Vec<u32>> {
+    let mut parts = Vec::with_capacity(groups.len());
+    let mut crumbs: Vec<u32> = Vec::new();
+    let sweep = |crumbs: &mut Vec<u32>, parts: &mut Vec<Vec<u32>>| {
+        // A row that came twice stays once, at home if one of them was.
+        crumbs.sort_unstable_by_key(|&member| (member & !HOME, member & HOME == 0));
+        crumbs.dedup_by_key(|member| *member & !HOME);
+        parts.push(std::mem::take(crumbs));
+    };
+    for group in groups.into_iter().filter(|group| !group.is_empty()) {
+        if group.len() < CRUMB {
+            crumbs.extend(group);
+            if crumbs.len() > LEAF / 2 {
+                sweep(&mut crumbs, &mut parts);
+            }
+        } else if group.len() > LEAF && group.len() > whole / 4 * 3 {
+            let pieces = group.len().div_ceil(LEAF);
+            parts.extend(group.chunks(group.len().div_ceil(pieces)).map(<[u32]>::to_vec));
+        } else {
+            parts.push(group);
+        }
+    }
+    if !crumbs.is_empty() {
+        sweep(&mut crumbs, &mut parts);
+    }
+    parts
+}
