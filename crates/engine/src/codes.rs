@@ -153,8 +153,8 @@ pub(crate) struct Moments {
     pub sum: u32,
     pub norm: u32,
     pub extra: f32,
-    length: f64,
-    clamped: u32,
+    pub length: f64,
+    pub clamped: u32,
 }
 
 impl Codes {

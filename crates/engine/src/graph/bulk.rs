@@ -13,7 +13,7 @@
 //! Each parallel step writes what depends on its own item alone: the graph is the same whatever the number of threads.
 //! Building from pairs inside of partitions is the idea of PiPNN (2026).
 
-use auspex_kernel::{Columns, Kernels, Nearest, TILE, decoded};
+use auspex_kernel::{Columns, Kernels, Nearest, TILE, decoded, prefetch};
 
 use crate::codes::CodesWriter;
 use crate::error::Result;
@@ -469,6 +469,7 @@ fn select(
 ) {
     chosen.clear();
     let mut owed = candidates.iter().filter(|candidate| protected(candidate.slot())).count();
+    candidates.iter().for_each(|candidate| prefetch(block.code(candidate.slot() as usize)));
     for &candidate in candidates {
         let must = protected(candidate.slot());
         if must {
@@ -487,6 +488,79 @@ fn select(
             });
         if diverse {
             chosen.push(candidate);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::mix;
+    use crate::graph::partition::block;
+
+    fn truth(block: &Block, a: u32, b: u32) -> f32 {
+        let codes = block.code(a as usize).iter().zip(block.code(b as usize));
+        let squares: u32 = codes.map(|(&a, &b)| u32::from(a.abs_diff(b)).pow(2)).sum();
+        let extra = block.moments[a as usize].extra - block.moments[b as usize].extra;
+        squares as f32 + extra * extra
+    }
+
+    /// Rows of few codes, so that many are equally far, with and without one more coordinate.
+    fn blocks() -> impl Iterator<Item = Block> {
+        [(2, 0.0), (5, 0.0), (255, 0.0), (5, 3.5)].into_iter().map(|(codes, extra)| {
+            let code = move |row: usize, i: usize| (mix((row * 64 + i) as u64) % codes) as u8;
+            block(600, code, move |row| extra * (row % 3) as f32)
+        })
+    }
+
+    #[test]
+    fn a_leaf_gives_the_nearest_of_each_row() {
+        let kernels = auspex_kernel::kernels().unwrap();
+        for block in blocks() {
+            for count in [1, 2, 16, 17, 599] {
+                let leaf: Vec<u32> = (0..count).map(|i| (i as u32 * 7 % 600) | (i as u32 % 2 * HOME)).collect();
+                let mut out = vec![0; count * NEAREST];
+                compare_leaf(&block, kernels, &leaf, &mut Scratch::default(), &mut out);
+                for (i, keys) in out.chunks(NEAREST).enumerate() {
+                    let near: Vec<(f32, usize)> = decoded(keys, i).collect();
+                    let mut all: Vec<(f32, usize)> = (0..count)
+                        .filter(|&j| j != i)
+                        .map(|j| (truth(&block, leaf[i] & !HOME, leaf[j] & !HOME), i ^ j))
+                        .map(|(d, tie)| (f32::from_bits(d.to_bits() & !1023), tie))
+                        .collect();
+                    all.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap());
+                    let all: Vec<(f32, usize)> = all.into_iter().take(NEAREST).map(|(d, tie)| (d, tie ^ i)).collect();
+                    assert_eq!(near, all, "row {i} of {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn links_are_chosen_as_the_rule_says() {
+        let kernels = auspex_kernel::kernels().unwrap();
+        let mut chosen = Vec::new();
+        for block in blocks() {
+            for slot in 0..100_u32 {
+                let mut candidates: Vec<Candidate> = (0..60_u32)
+                    .map(|i| (slot + 1 + i * 9) % 600)
+                    .map(|other| Candidate::new(truth(&block, slot, other), other))
+                    .collect();
+                candidates.sort_unstable();
+                for (max, every) in [(32, 0), (5, 0), (16, 7), (16, 4)] {
+                    let protected = |slot: u32| every > 0 && slot.is_multiple_of(every);
+                    select(&block, kernels, &candidates, max, protected, &mut chosen);
+                    let mut wanted: Vec<Candidate> = Vec::new();
+                    for (i, &c) in candidates.iter().enumerate() {
+                        let owed = candidates[i..].iter().filter(|c| protected(c.slot())).count();
+                        let diverse = wanted.iter().all(|o| SLACK * truth(&block, c.slot(), o.slot()) > c.distance());
+                        if protected(c.slot()) || (wanted.len() + owed < max && diverse) {
+                            wanted.push(c);
+                        }
+                    }
+                    assert_eq!(chosen, wanted, "slot {slot}, at most {max}");
+                }
+            }
         }
     }
 }

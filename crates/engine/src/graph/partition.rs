@@ -313,3 +313,89 @@ fn settle(groups: Vec<Vec<u32>>, whole: usize) -> Vec<Vec<u32>> {
     }
     parts
 }
+
+/// A block of made-up codes, for tests.
+#[cfg(test)]
+pub(super) fn block(rows: usize, code: impl Fn(usize, usize) -> u8, extra: impl Fn(usize) -> f32) -> Block {
+    let mut block = Block::with_room(1, rows).unwrap();
+    for row in 0..rows {
+        let bytes = Line::bytes_mut(&mut block.codes[row..=row]);
+        bytes.iter_mut().take(24).enumerate().for_each(|(i, byte)| *byte = code(row, i));
+        let norm = bytes.iter().map(|&x| u32::from(x).pow(2)).sum();
+        block.moments[row] = Moments { norm, extra: extra(row), ..Moments::default() };
+    }
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use auspex_kernel::{Isa, kernels, kernels_for};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Checks what must hold of leaves, and gives them.
+    fn leaves(block: &Block, threads: usize) -> Vec<u32> {
+        let leaves = partition(block, kernels().unwrap(), Workers::build(threads).unwrap(), 7);
+        let mut homes = vec![0; block.len()];
+        for leaf in 0..leaves.count() {
+            let members = leaves.leaf(leaf);
+            assert!((1..=LEAF).contains(&members.len()));
+            let mut rows: Vec<u32> = members.iter().map(|member| member & !HOME).collect();
+            rows.sort_unstable();
+            assert!(rows.windows(2).all(|pair| pair[0] < pair[1]), "a row stands in a leaf twice");
+            members.iter().filter(|&member| member & HOME != 0).for_each(|m| homes[(m & !HOME) as usize] += 1);
+        }
+        assert!(homes.iter().all(|&home| home == 1), "a row has no home, or two");
+        assert!(leaves.members.len() <= FAN * block.len());
+        leaves.members
+    }
+
+    /// A code that looks random.
+    fn noise(row: usize, i: usize) -> u8 {
+        mix((row * 64 + i) as u64) as u8
+    }
+
+    #[test]
+    fn hostile_rows_are_cut_into_leaves_too() {
+        let none = |_: usize| 0.0;
+        let far = |row: usize| if row.is_multiple_of(3) { f32::INFINITY } else { row as f32 * 1e18 };
+        for count in [1, 2, 999, 1000, 1001, 5000, 20_000] {
+            let blocks = [
+                block(count, noise, none),
+                // All alike; all alike but one; two that are far apart; a line; few distinct ones.
+                block(count, |_, _| 9, none),
+                block(count, |row, _| if row == 0 { 255 } else { 3 }, none),
+                block(count, |row, _| if row % 2 == 0 { 0 } else { 255 }, none),
+                block(count, |row, i| if i == 0 { (row * 255 / count) as u8 } else { 0 }, none),
+                block(count, |row, i| (row % 7 * i) as u8, none),
+                // Distances that are no numbers.
+                block(count, noise, far),
+                block(count, noise, |_| f32::INFINITY),
+            ];
+            for block in blocks {
+                let one = leaves(&block, 1);
+                assert!([2, 4].into_iter().all(|threads| leaves(&block, threads) == one));
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_cuts_the_same_leaves() {
+        let block = block(3000, noise, |row| (row % 5) as f32);
+        let cut = |isa: &Isa| partition(&block, kernels_for(*isa).unwrap(), Workers::build(2).unwrap(), 7).members;
+        let all: Vec<Vec<u32>> = Isa::available().iter().map(cut).collect();
+        assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_rows_are_cut_into_leaves(count in 1..6000_usize, clusters in 1..40_usize, spread in 0..40_u8, seed: u64) {
+            let centre = |row: usize, i: usize| mix(seed ^ (row % clusters * 64 + i) as u64) as u8;
+            let jitter = |row: usize, i: usize| (mix(seed ^ (row * 64 + i + 99) as u64) % (u64::from(spread) + 1)) as u8;
+            leaves(&block(count, |row, i| centre(row, i).saturating_add(jitter(row, i)), |_| 0.0), 2);
+        }
+    }
+}
