@@ -107,7 +107,8 @@ impl Block {
     #[inline(always)]
     pub fn distances(&self, kernels: &Kernels, row: usize, others: &[u32; 4]) -> [f32; 4] {
         let codes = others.map(|other| self.code(other as usize));
-        let dots = kernels.dot_u8_x4(self.code(row), codes);
+        let mut dots = [0; 4];
+        kernels.dot_u8_gather(self.code(row), &codes, &mut dots);
         let own = &self.moments[row];
         std::array::from_fn(|i| {
             let other = &self.moments[others[i] as usize];
