@@ -37,6 +37,8 @@ const FEW_DOT: usize = 12;
 /// An upper layer of so few slots is compared in one piece, and all that it has are candidates: its links must lead from
 /// every cluster to every other, and the nearest few would all be of the same.
 const WHOLE: usize = 1024;
+/// Rows that are asked for before the one that is compared.
+const AHEAD: usize = 16;
 /// Links that a list which overflows is pruned from, the protected apart.
 const OVERFLOW: usize = 128;
 
@@ -92,7 +94,8 @@ pub(crate) fn build(
                 let find = |slot: usize, reach: Reach, found: &mut Vec<Candidate>| {
                     if reach == Reach::Near {
                         found.clear();
-                        nearest(context, &block, slot, slots.clone(), found);
+                        nearest(context, &block, slot, slots.clone(), None, found);
+                        found.sort_unstable();
                     }
                 };
                 connect(context, &block, &graph.layers[layer].reader(), find)?;
@@ -250,46 +253,58 @@ impl<'a> Pairs<'a> {
         found.truncate(CANDIDATES);
     }
 
-    /// Adds the nearest rows of the slot's home, or of all its leaves: of each as many as a search would find.
+    /// Adds the nearest rows of the slot's home, or of all its leaves: as many as a search would find.
     fn add(&self, context: &Context, block: &Block, slot: usize, reach: Reach, found: &mut Vec<Candidate>) {
+        let ef = context.config.ef_construction;
+        let mut limit = None;
         for &(place, leaf) in &self.places[self.firsts[slot] as usize..self.firsts[slot + 1] as usize] {
             if reach == Reach::Leaves || self.leaves.members[place as usize] & HOME != 0 {
                 let others = self.leaves.leaf(leaf as usize).iter().map(|member| member & !HOME);
-                nearest(context, block, slot, others, found);
+                // What is further off than so many rows of one leaf is not among the nearest.
+                let own = nearest(context, block, slot, others, limit, found);
+                limit = limit.or(own);
             }
         }
-        found.truncate(context.config.ef_construction);
+        found.sort_unstable_by_key(|candidate| (candidate.slot(), *candidate));
+        found.dedup_by_key(|candidate| candidate.slot());
+        found.sort_unstable();
+        found.truncate(ef);
     }
 }
 
-/// The nearest of `others` to a slot, as many as a search for it would find, added to `found`.
+/// Adds to `found` those of `others` that are nearer to a slot than `limit`; without one the nearest, as many as a search
+/// would find, and gives the farthest of them.
 fn nearest(
     context: &Context,
     block: &Block,
     slot: usize,
     others: impl ExactSizeIterator<Item = u32> + Clone,
+    limit: Option<Candidate>,
     found: &mut Vec<Candidate>,
-) {
+) -> Option<Candidate> {
     let before = found.len();
     let mut four = [slot as u32; 4];
     let count = others.len();
+    let mut next = others.clone().skip(AHEAD);
     for (i, other) in others.enumerate() {
+        if let Some(next) = next.next() {
+            prefetch(block.code(next as usize));
+        }
         four[i % 4] = other;
         if i % 4 == 3 || i + 1 == count {
             let distances = block.distances(context.kernels, slot, &four);
-            let scored = four.iter().zip(distances).take(i % 4 + 1);
-            found.extend(scored.filter(|&(&o, _)| o != slot as u32).map(|(&o, d)| Candidate::new(d, o)));
+            let scored = four.iter().zip(distances).take(i % 4 + 1).filter(|&(&other, _)| other != slot as u32);
+            let scored = scored.map(|(&other, distance)| Candidate::new(distance, other));
+            found.extend(scored.filter(|&candidate| limit.is_none_or(|limit| candidate < limit)));
         }
     }
     let ef = context.config.ef_construction;
-    let fresh = &mut found[before..];
-    if fresh.len() > ef {
-        fresh.select_nth_unstable(ef);
-        found.truncate(before + ef);
+    if limit.is_some() || found.len() - before <= ef {
+        return None;
     }
-    found.sort_unstable_by_key(|candidate| (candidate.slot(), *candidate));
-    found.dedup_by_key(|candidate| candidate.slot());
-    found.sort_unstable();
+    let farthest = *found[before..].select_nth_unstable(ef - 1).1;
+    found.truncate(before + ef);
+    Some(farthest)
 }
 
 /// The nearest of each member of a leaf among the others.
