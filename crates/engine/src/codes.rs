@@ -14,7 +14,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use auspex_kernel::Kernels;
+use auspex_kernel::{Kernels, prefetch};
 
 use crate::arena::{Arena, Writer};
 use crate::error::Result;
@@ -118,8 +118,7 @@ pub(crate) fn mix(x: u64) -> u64 {
 pub(crate) struct Codes {
     calibration: Arc<Calibration>,
     codes: Arena<u8>,
-    /// Sum and sum of squares of each code.
-    moments: Arena<u32>,
+    /// `dot` only: the extra coordinate.
     extras: Option<Arena<f32>>,
     kernels: &'static Kernels,
     metric: Metric,
@@ -129,7 +128,6 @@ pub(crate) struct Codes {
 pub(crate) struct CodesWriter {
     reader: Codes,
     codes: Writer<u8>,
-    moments: Writer<u32>,
     extras: Option<Writer<f32>>,
     clamped: usize,
     /// Nodes at the last calibration.
@@ -140,18 +138,14 @@ pub(crate) struct CodesWriter {
 /// One row's code, on its way to become a node's.
 pub(crate) struct Encoded {
     pub code: Vec<u8>,
-    pub sum: u32,
-    pub norm: u32,
-    pub extra: f32,
-    length: f64,
-    clamped: usize,
+    pub moments: Moments,
 }
 
 /// What is known of a code besides its bytes.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Moments {
     pub sum: u32,
-    pub norm: u32,
+    pub squares: u32,
     pub extra: f32,
     pub length: f64,
     pub clamped: u32,
@@ -166,8 +160,8 @@ impl Codes {
     /// The code of a row under this calibration.
     fn encode(&self, rows: &Rows, row: u32) -> Encoded {
         let mut code = vec![0; self.stride()];
-        let Moments { sum, norm, extra, length, clamped } = self.encode_into(rows, row, &mut code);
-        Encoded { code, sum, norm, extra, length, clamped: clamped as usize }
+        let moments = self.encode_into(rows, row, &mut code);
+        Encoded { code, moments }
     }
 
     /// Writes the code of a row into `code`, whose padding is zero.
@@ -181,7 +175,7 @@ impl Codes {
             let rest = (self.calibration.ceiling * self.calibration.ceiling - length * length).max(0.0);
             extra = (rest.sqrt() / f64::from(self.calibration.scale)) as f32;
         }
-        Moments { sum, norm: squares, extra, length, clamped }
+        Moments { sum, squares, extra, length, clamped }
     }
 
     /// The codes of rows, in their order.
@@ -208,7 +202,6 @@ impl Codes {
         let mut sections = vec![
             Section::new("offsets", 4, self.calibration.offset.len(), MAX_DIM, offsets),
             Section::of("codes", &self.codes, nodes),
-            Section::of("moments", &self.moments, nodes),
         ];
         sections.extend(self.extras.iter().map(|extras| Section::of("extras", extras, nodes)));
         sections
@@ -238,13 +231,15 @@ impl Codes {
         let over = if step > 0.0 { 1.0 / step } else { 0.0 };
         code.code.clear();
         code.code.extend(query.iter().zip(&calibration.offset).map(|pair| ((own(pair) - low) * over + 0.5) as u8));
+        // The rows' padding is 0, and so is its product with anything.
         code.code.resize(self.stride(), 0);
         let (scale, low, step) = (f64::from(calibration.scale), f64::from(low), f64::from(step));
         let (base, times, squares) =
             if metric == Metric::Dot { (-shift, 1.0, 0.0) } else { (norm, 2.0, scale * scale) };
         code.base = base as f32;
-        code.per_norm = squares as f32;
-        code.per_sum = (times * scale * low) as f32;
+        code.per_square = squares as f32;
+        // The kernel's products are those of the query's code less 128.
+        code.per_sum = (times * scale * (low + 128.0 * step)) as f32;
         code.per_dot = (times * scale * step) as f32;
         // Rounding is uniform over a step; along any one direction its deviation is the step's over the root of 12.
         code.squared = metric != Metric::Dot;
@@ -254,21 +249,34 @@ impl Codes {
         code.doubt = (4.0 / 12.0_f64.sqrt() * (of_rows * of_rows + of_query * of_query).sqrt()) as f32;
     }
 
+    /// Asks for a node's code to be brought near.
+    #[inline(always)]
+    pub fn prefetch(&self, node: u32) {
+        prefetch(self.codes.get(node as usize));
+    }
+
     /// Squared distance of two nodes, in units of the scale.
     pub fn distance(&self, a: u32, b: u32) -> f32 {
-        self.scorer(a).one(b)
+        let mut out = [0.0];
+        self.scorer(a).score(&[b], &mut out);
+        out[0]
     }
 
     /// Scores nodes against a node.
+    #[inline(always)]
     pub fn scorer(&self, node: u32) -> RowScorer<'_> {
-        let moments = self.moments.get(node as usize);
-        let extra = self.extras.as_ref().map_or(0.0, |extras| extras.value(node as usize));
-        RowScorer { codes: self, code: self.codes.get(node as usize), norm: moments[1], extra }
+        let code = self.codes.get(node as usize);
+        RowScorer { codes: self, code, squares: self.kernels.moments_u8(code).1, extra: self.extra(node) }
     }
 
     /// Scores nodes against a row that is not a node yet.
     pub fn scorer_of<'a>(&'a self, row: &'a Encoded) -> RowScorer<'a> {
-        RowScorer { codes: self, code: &row.code, norm: row.norm, extra: row.extra }
+        RowScorer { codes: self, code: &row.code, squares: row.moments.squares, extra: row.moments.extra }
+    }
+
+    #[inline(always)]
+    fn extra(&self, node: u32) -> f32 {
+        self.extras.as_ref().map_or(0.0, |extras| extras.value(node as usize))
     }
 
     /// Scores nodes against a query.
@@ -277,33 +285,38 @@ impl Codes {
     }
 
     pub fn bytes(&self) -> usize {
-        self.codes.bytes() + self.moments.bytes() + self.extras.as_ref().map_or(0, Arena::bytes)
+        self.codes.bytes() + self.extras.as_ref().map_or(0, Arena::bytes)
     }
 
-    /// Calls `visit` with the place of each node, the product of its code with `code`, and its moments.
+    /// Calls `visit` with the place of each node, the product of its code with the centered `code`, and the code's
+    /// squares and sum.
     #[inline(always)]
-    fn dots(&self, code: &[u8], nodes: &[u32], mut visit: impl FnMut(usize, u32, [u32; 2])) {
+    fn dots(&self, code: &[u8], nodes: &[u32], mut visit: impl FnMut(usize, [u32; 3])) {
         let mut rows: [&[u8]; TOGETHER] = [&[]; TOGETHER];
-        let mut moments = [[0_u32; 2]; TOGETHER];
-        let mut dots = [0_u32; TOGETHER];
+        let mut dots = [[0; 3]; TOGETHER];
         for (i, nodes) in nodes.chunks(TOGETHER).enumerate() {
-            for ((row, moments), &node) in rows.iter_mut().zip(&mut moments).zip(nodes) {
+            for (row, &node) in rows.iter_mut().zip(nodes) {
                 *row = self.codes.get(node as usize);
-                let both = self.moments.get(node as usize);
-                *moments = [both[0], both[1]];
+                prefetch(row);
             }
-            self.kernels.dot_u8_gather(code, &rows[..nodes.len()], &mut dots[..nodes.len()]);
-            for (j, (&dot, &moments)) in dots.iter().zip(&moments).enumerate().take(nodes.len()) {
-                visit(i * TOGETHER + j, dot, moments);
+            self.kernels.dot_centered_u8_gather(code, &rows[..nodes.len()], &mut dots[..nodes.len()]);
+            for (j, &dot) in dots[..nodes.len()].iter().enumerate() {
+                visit(i * TOGETHER + j, dot);
             }
         }
     }
 }
 
-/// Squared distance of two codes, in units of the scale.
+/// Squared distance of two codes, in units of the scale:
+///
+/// ```text
+/// |a - b|^2 = |a|^2 + |b|^2 - 2 a.b  =  |a|^2 + |b|^2 - 2 (a - 128).b - 256 sum(b)
+/// ```
+/// Modulo 2^32, and less than that.
 #[inline(always)]
-pub(crate) fn combine(norms: (u32, u32), dot: u32, extras: (f32, f32)) -> f32 {
-    let codes = (i64::from(norms.0) + i64::from(norms.1) - 2 * i64::from(dot)) as f32;
+pub(crate) fn squared(squares: u32, [dot, others, sum]: [u32; 3], extras: (f32, f32)) -> f32 {
+    let product = dot.wrapping_add(sum.wrapping_mul(128)).wrapping_mul(2);
+    let codes = squares.wrapping_add(others).wrapping_sub(product) as f32;
     let extra = extras.0 - extras.1;
     codes + extra * extra
 }
@@ -313,7 +326,7 @@ pub(crate) fn combine(norms: (u32, u32), dot: u32, extras: (f32, f32)) -> f32 {
 pub(crate) struct QueryCode {
     code: Vec<u8>,
     base: f32,
-    per_norm: f32,
+    per_square: f32,
     per_sum: f32,
     per_dot: f32,
     doubt: f32,
@@ -342,9 +355,9 @@ impl Scorer for QueryScorer<'_> {
             &query.code,
             nodes,
             #[inline(always)]
-            |i, dot, moments| {
-                let product = query.per_sum * moments[0] as f32 + query.per_dot * dot as f32;
-                out[i] = query.base + query.per_norm * moments[1] as f32 - product;
+            |i, [dot, squares, sum]| {
+                let product = query.per_sum * sum as f32 + query.per_dot * dot.cast_signed() as f32;
+                out[i] = query.base + query.per_square * squares as f32 - product;
             },
         );
     }
@@ -354,16 +367,8 @@ impl Scorer for QueryScorer<'_> {
 pub(crate) struct RowScorer<'a> {
     codes: &'a Codes,
     code: &'a [u8],
-    norm: u32,
+    squares: u32,
     extra: f32,
-}
-
-impl RowScorer<'_> {
-    fn one(&self, node: u32) -> f32 {
-        let mut out = [0.0];
-        self.score(&[node], &mut out);
-        out[0]
-    }
 }
 
 impl Scorer for RowScorer<'_> {
@@ -373,11 +378,39 @@ impl Scorer for RowScorer<'_> {
             self.code,
             nodes,
             #[inline(always)]
-            |i, dot, moments| {
-                let extra = self.codes.extras.as_ref().map_or(0.0, |extras| extras.value(nodes[i] as usize));
-                out[i] = combine((self.norm, moments[1]), dot, (self.extra, extra));
-            },
+            |i, dot| out[i] = squared(self.squares, dot, (self.extra, self.codes.extra(nodes[i]))),
         );
+    }
+}
+
+/// Nodes that others are held against, one after the other.
+pub(crate) struct Taken<'a> {
+    codes: &'a Codes,
+    rows: Vec<&'a [u8]>,
+    extras: Vec<f32>,
+}
+
+impl<'a> Taken<'a> {
+    pub fn new(codes: &'a Codes, most: usize) -> Taken<'a> {
+        Taken { codes, rows: Vec::with_capacity(most), extras: Vec::with_capacity(most) }
+    }
+
+    pub fn push(&mut self, node: u32) {
+        self.rows.push(self.codes.codes.get(node as usize));
+        self.extras.push(self.codes.extra(node));
+    }
+
+    /// Whether `is_far` holds for the distances of the node to all of them, as [`RowScorer`] gives them.
+    #[inline(always)]
+    pub fn all(&self, node: u32, is_far: impl Fn(f32) -> bool) -> bool {
+        let scorer = self.codes.scorer(node);
+        let mut dots = [[0; 3]; 4];
+        self.rows.chunks(4).zip(self.extras.chunks(4)).all(|(rows, extras)| {
+            let dots = &mut dots[..rows.len()];
+            self.codes.kernels.dot_centered_u8_gather(scorer.code, rows, dots);
+            let mut pairs = dots.iter().zip(extras);
+            pairs.all(|(&dot, &extra)| is_far(squared(scorer.squares, dot, (scorer.extra, extra))))
+        })
     }
 }
 
@@ -392,7 +425,7 @@ impl CodesWriter {
     ) -> CodesWriter {
         let codes = Writer::new(calibration.offset.len().next_multiple_of(LINE));
         let extras = (metric == Metric::Dot).then(|| Writer::new(1));
-        CodesWriter::of(calibration, (codes, Writer::new(2), extras), (0, calibrated, longest), kernels, metric)
+        CodesWriter::of(calibration, (codes, extras), (0, calibrated, longest), kernels, metric)
     }
 
     /// The codes that a checkpoint kept.
@@ -403,17 +436,15 @@ impl CodesWriter {
         let (scale, ceiling) = (f32::from_bits(scale), f64::from_bits(checkpoint.number("ceiling")?));
         let calibration = Calibration { offset, scale, ceiling };
         let codes: Writer<u8> = checkpoint.arena("codes", dim.next_multiple_of(LINE))?;
-        let moments: Writer<u32> = checkpoint.arena("moments", 2)?;
         let extras: Option<Writer<f32>> = (metric == Metric::Dot).then(|| checkpoint.arena("extras", 1)).transpose()?;
         let nodes = codes.len();
-        let whole = moments.len() == nodes && extras.as_ref().is_none_or(|extras| extras.len() == nodes);
+        let whole = extras.as_ref().is_none_or(|extras| extras.len() == nodes);
         if calibration.offset.len() != dim || !whole {
             return Err(checkpoint.lacks("codes"));
         }
         let counts = (checkpoint.number("clamped")? as usize, checkpoint.number("calibrated")? as usize);
         let longest = f64::from_bits(checkpoint.number("longest")?);
-        let parts = (codes, moments, extras);
-        Ok(CodesWriter::of(calibration, parts, (counts.0, counts.1, longest), kernels, metric))
+        Ok(CodesWriter::of(calibration, (codes, extras), (counts.0, counts.1, longest), kernels, metric))
     }
 
     /// What a checkpoint keeps beside the sections.
@@ -429,7 +460,7 @@ impl CodesWriter {
 
     fn of(
         calibration: Calibration,
-        (codes, moments, extras): (Writer<u8>, Writer<u32>, Option<Writer<f32>>),
+        (codes, extras): (Writer<u8>, Option<Writer<f32>>),
         (clamped, calibrated, longest): (usize, usize, f64),
         kernels: &'static Kernels,
         metric: Metric,
@@ -437,12 +468,11 @@ impl CodesWriter {
         let reader = Codes {
             calibration: Arc::new(calibration),
             codes: codes.reader(),
-            moments: moments.reader(),
             extras: extras.as_ref().map(Writer::reader),
             kernels,
             metric,
         };
-        CodesWriter { reader, codes, moments, extras, clamped, calibrated, longest }
+        CodesWriter { reader, codes, extras, clamped, calibrated, longest }
     }
 
     pub fn codes(&self) -> &Codes {
@@ -455,20 +485,17 @@ impl CodesWriter {
 
     pub fn reserve(&mut self, more: usize) -> Result<()> {
         self.codes.reserve(more)?;
-        self.moments.reserve(more)?;
         self.extras.as_mut().map_or(Ok(()), |extras| extras.reserve(more))
     }
 
     /// Appends the code of the next node.
     pub fn push(&mut self, row: &Encoded) -> Result<()> {
-        let &Encoded { sum, norm, extra, length, clamped, .. } = row;
-        self.push_code(&row.code, &Moments { sum, norm, extra, length, clamped: clamped as u32 })
+        self.push_code(&row.code, &row.moments)
     }
 
     /// The same for a code that lies elsewhere.
     pub fn push_code(&mut self, code: &[u8], moments: &Moments) -> Result<()> {
         self.codes.push(code)?;
-        self.moments.push(&[moments.sum, moments.norm])?;
         if let Some(extras) = &mut self.extras {
             extras.push(&[moments.extra])?;
         }
@@ -487,9 +514,9 @@ impl CodesWriter {
         seed: u64,
     ) -> Option<CodesWriter> {
         let nodes = self.codes.len() + batch.clone().count();
-        let clamped = self.clamped + batch.clone().map(|row| row.clamped).sum::<usize>();
+        let clamped = self.clamped + batch.clone().map(|row| row.moments.clamped as usize).sum::<usize>();
         let dim = self.reader.calibration.offset.len();
-        let longest = batch.fold(self.longest, |longest, row| longest.max(row.length));
+        let longest = batch.fold(self.longest, |longest, row| longest.max(row.moments.length));
         let too_long = longest > self.reader.calibration.ceiling && self.reader.metric == Metric::Dot;
         let clamps = clamped as f64 > CLAMPED * (nodes * dim) as f64;
         if !too_long && !clamps && nodes < self.calibrated * 2 {

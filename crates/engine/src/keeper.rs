@@ -113,5 +113,5 @@ pub(crate) fn verify_walk(checkpoint: &Checkpoint, go_on: &dyn Fn() -> bool) -> 
 }
 
 fn is_walk(section: &str) -> bool {
-    matches!(section, "codes" | "moments" | "extras") || section == links_name(0)
+    matches!(section, "codes" | "extras") || section == links_name(0)
 }

@@ -122,6 +122,12 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn add_centered(self, s: __m256i, a: Self::Codes, b: Self::Codes) -> __m256i {
+        // SAFETY: `self` exists, so there is AVX2.
+        self.add_products(s, a.map(|a| unsafe { _mm256_sub_epi16(a, _mm256_set1_epi16(128)) }), b)
+    }
+
+    #[inline(always)]
     fn add_squares(self, s: __m256i, a: Self::Codes, b: Self::Codes) -> __m256i {
         // SAFETY: `self` exists, so there is AVX2.
         let difference = |i: usize| unsafe { _mm256_sub_epi16(a[i], b[i]) };
@@ -345,7 +351,7 @@ crate::entries::entries! {
     l2_squared_f32_x4_avx2 dot_f32_x4_avx2
     l2_squared_f32_many_avx2 dot_f32_many_avx2
     l2_squared_u8_avx2 dot_u8_avx2 cosine_u8_avx2 moments_u8_avx2
-    l2_squared_u8_x4_avx2 dot_u8_gather_avx2
-    l2_squared_u8_many_avx2 dot_u8_many_avx2
+    l2_squared_u8_x4_avx2 dot_centered_u8_avx2
+    l2_squared_u8_many_avx2 dot_centered_u8_many_avx2 dot_centered_u8_gather_avx2
     tile_dots_avx2 tile_offer_avx2
 }

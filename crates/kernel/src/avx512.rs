@@ -105,6 +105,12 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn add_centered(self, s: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` exists, so there is AVX-512 with VNNI.
+        unsafe { _mm512_dpbusd_epi32(s, b, _mm512_xor_si512(a, _mm512_set1_epi8(-128))) }
+    }
+
+    #[inline(always)]
     fn add_squares(self, s: __m512i, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: `self` exists, so there is AVX-512 with VNNI.
         unsafe {
@@ -232,7 +238,7 @@ crate::entries::entries! {
     l2_squared_f32_x4_avx512 dot_f32_x4_avx512
     l2_squared_f32_many_avx512 dot_f32_many_avx512
     l2_squared_u8_avx512 dot_u8_avx512 cosine_u8_avx512 moments_u8_avx512
-    l2_squared_u8_x4_avx512 dot_u8_gather_avx512
-    l2_squared_u8_many_avx512 dot_u8_many_avx512
+    l2_squared_u8_x4_avx512 dot_centered_u8_avx512
+    l2_squared_u8_many_avx512 dot_centered_u8_many_avx512 dot_centered_u8_gather_avx512
     tile_dots_avx512 tile_offer_avx512
 }

@@ -14,7 +14,7 @@ pub const MAX_CODES: usize = 65_536;
 pub(crate) type Single<E, R> = unsafe fn(*const E, usize) -> R;
 pub(crate) type Pair<E, R> = unsafe fn(*const E, *const E, usize) -> R;
 pub(crate) type Four<E, R> = unsafe fn(*const E, *const E, *const E, *const E, *const E, usize) -> [R; 4];
-pub(crate) type Gather<E, R> = unsafe fn(&[E], &[&[E]], &mut [R]);
+pub(crate) type Gather = unsafe fn(&[u8], &[&[u8]], &mut [[u32; 3]]);
 pub(crate) type Many<E, R> = unsafe fn(&[E], &[E], usize, &mut [R]);
 
 /// The distances on one instruction set. Every set gives the same bits.
@@ -36,9 +36,10 @@ pub struct Kernels {
     pub(crate) cosine_u8: Pair<u8, f32>,
     pub(crate) moments_u8: Single<u8, (u32, u32)>,
     pub(crate) l2_squared_u8_x4: Four<u8, u32>,
-    pub(crate) dot_u8_gather: Gather<u8, u32>,
+    pub(crate) dot_centered_u8: Pair<u8, u32>,
     pub(crate) l2_squared_u8_many: Many<u8, u32>,
-    pub(crate) dot_u8_many: Many<u8, u32>,
+    pub(crate) dot_centered_u8_many: Many<u8, u32>,
+    pub(crate) dot_centered_u8_gather: Gather,
     pub(crate) tile_dots: unsafe fn(&[Line], &[Line], &mut Dots),
     pub(crate) tile_offer: unsafe fn(&Offer, &mut [Nearest; TILE], Columns),
 }
@@ -161,17 +162,6 @@ impl Kernels {
         four(self.l2_squared_u8_x4, q, rows)
     }
 
-    /// [`Kernels::dot_u8`] of `q` and each of the rows, wherever they lie: rows further on are asked for from memory
-    /// while the first ones are read.
-    #[inline]
-    pub fn dot_u8_gather(&self, q: &[u8], rows: &[&[u8]], out: &mut [u32]) {
-        assert_codes(q);
-        assert!(rows.len() == out.len(), "fewer rows than results");
-        assert!(rows.iter().all(|row| row.len() == q.len()), "vectors of different lengths");
-        // SAFETY: a table is handed out only where its instruction set is (`table`).
-        unsafe { (self.dot_u8_gather)(q, rows, out) }
-    }
-
     /// [`Kernels::l2_squared_u8`] of `q` and the first `q.len()` codes of each of the `out.len()` rows that begin every
     /// `stride` codes of `rows`.
     #[inline]
@@ -180,12 +170,30 @@ impl Kernels {
         many(self.l2_squared_u8_many, q, rows, stride, out);
     }
 
-    /// [`Kernels::dot_u8`] of `q` and the first `q.len()` codes of each of the `out.len()` rows that begin every `stride`
-    /// codes of `rows`.
+    /// The sum of `(q - 128) * b`, an `i32` as a `u32`.
     #[inline]
-    pub fn dot_u8_many(&self, q: &[u8], rows: &[u8], stride: usize, out: &mut [u32]) {
+    pub fn dot_centered_u8(&self, q: &[u8], b: &[u8]) -> u32 {
         assert_codes(q);
-        many(self.dot_u8_many, q, rows, stride, out);
+        pair(self.dot_centered_u8, q, b)
+    }
+
+    /// [`Kernels::dot_centered_u8`] of `q` and the first `q.len()` codes of each of the `out.len()` rows that begin every
+    /// `stride` codes of `rows`.
+    #[inline]
+    pub fn dot_centered_u8_many(&self, q: &[u8], rows: &[u8], stride: usize, out: &mut [u32]) {
+        assert_codes(q);
+        many(self.dot_centered_u8_many, q, rows, stride, out);
+    }
+
+    /// Of `q` and each of the rows, wherever they lie: [`Kernels::dot_centered_u8`], and the sums of the row's squares and
+    /// codes, which cost less here than reading them from memory would.
+    #[inline]
+    pub fn dot_centered_u8_gather(&self, q: &[u8], rows: &[&[u8]], out: &mut [[u32; 3]]) {
+        assert_codes(q);
+        assert!(rows.len() == out.len(), "fewer rows than results");
+        assert!(rows.iter().all(|row| row.len() == q.len()), "vectors of different lengths");
+        // SAFETY: a table is handed out only where its instruction set is (`table`).
+        unsafe { (self.dot_centered_u8_gather)(q, rows, out) }
     }
 
     /// [`Kernels::dot_u8`] of each row of panel `a` and each of panel `b`: `out[i][j]`. Panels of different lengths, or

@@ -40,9 +40,9 @@ pub(crate) unsafe fn four<L: Lanes, T: Term, E: Element>(
 /// # Safety
 /// The CPU has the instruction set of `L`.
 #[inline(always)]
-pub(crate) unsafe fn gather<L: Lanes, T: Term, E: Element>(q: &[E], rows: &[&[E]], out: &mut [E::Sum]) {
+pub(crate) unsafe fn gather<L: Lanes>(q: &[u8], rows: &[&[u8]], out: &mut [[u32; 3]]) {
     // SAFETY: the caller's.
-    sums::gather::<L, T, E>(unsafe { L::new() }, q, rows, out);
+    sums::gather(unsafe { L::new() }, q, rows, out);
 }
 
 /// [`sums::many`].
@@ -83,8 +83,8 @@ macro_rules! entries {
         $l2_f32_x4:ident $dot_f32_x4:ident
         $l2_f32_many:ident $dot_f32_many:ident
         $l2_u8:ident $dot_u8:ident $cosine_u8:ident $moments_u8:ident
-        $l2_u8_x4:ident $dot_u8_gather:ident
-        $l2_u8_many:ident $dot_u8_many:ident
+        $l2_u8_x4:ident $centered_u8:ident
+        $l2_u8_many:ident $centered_u8_many:ident $centered_u8_gather:ident
         $tile_dots:ident $tile_offer:ident
     ) => {
         pub(crate) static $table: $crate::dispatch::Kernels = $crate::dispatch::Kernels {
@@ -101,9 +101,10 @@ macro_rules! entries {
             cosine_u8: $cosine_u8,
             moments_u8: $moments_u8,
             l2_squared_u8_x4: $l2_u8_x4,
-            dot_u8_gather: $dot_u8_gather,
+            dot_centered_u8: $centered_u8,
             l2_squared_u8_many: $l2_u8_many,
-            dot_u8_many: $dot_u8_many,
+            dot_centered_u8_many: $centered_u8_many,
+            dot_centered_u8_gather: $centered_u8_gather,
             tile_dots: $tile_dots,
             tile_offer: $tile_offer,
         };
@@ -115,13 +116,19 @@ macro_rules! entries {
         $crate::entries::entries!(@four $l2_f32_x4, #[$features] $lanes, L2, f32 => f32);
         $crate::entries::entries!(@four $dot_f32_x4, #[$features] $lanes, Dot, f32 => f32);
         $crate::entries::entries!(@four $l2_u8_x4, #[$features] $lanes, L2, u8 => u32);
-        $crate::entries::entries!(@gather $dot_u8_gather, #[$features] $lanes, Dot, u8 => u32);
+        $crate::entries::entries!(@one $centered_u8, #[$features] $lanes, Centered, u8 => u32);
         $crate::entries::entries!(@many $l2_f32_many, #[$features] $lanes, L2, f32 => f32);
         $crate::entries::entries!(@many $dot_f32_many, #[$features] $lanes, Dot, f32 => f32);
         $crate::entries::entries!(@many $l2_u8_many, #[$features] $lanes, L2, u8 => u32);
-        $crate::entries::entries!(@many $dot_u8_many, #[$features] $lanes, Dot, u8 => u32);
+        $crate::entries::entries!(@many $centered_u8_many, #[$features] $lanes, Centered, u8 => u32);
         $crate::entries::entries!(@cosine $cosine_f32, #[$features] $lanes, f32);
         $crate::entries::entries!(@cosine $cosine_u8, #[$features] $lanes, u8);
+
+        #[$features]
+        unsafe fn $centered_u8_gather(q: &[u8], rows: &[&[u8]], out: &mut [[u32; 3]]) {
+            // SAFETY: the contract of all entry functions.
+            unsafe { $crate::entries::gather::<$lanes>(q, rows, out) }
+        }
 
         #[$features]
         unsafe fn $moments_u8(a: *const u8, n: usize) -> (u32, u32) {
@@ -158,13 +165,6 @@ macro_rules! entries {
         unsafe fn $name(q: *const $e, a: *const $e, b: *const $e, c: *const $e, d: *const $e, n: usize) -> [$sum; 4] {
             // SAFETY: the contract of all entry functions.
             unsafe { $crate::entries::four::<$lanes, $crate::sums::$term, $e>(q, [a, b, c, d], n) }
-        }
-    };
-    (@gather $name:ident, #[$features:meta] $lanes:ty, $term:ident, $e:ty => $sum:ty) => {
-        #[$features]
-        unsafe fn $name(q: &[$e], rows: &[&[$e]], out: &mut [$sum]) {
-            // SAFETY: the contract of all entry functions.
-            unsafe { $crate::entries::gather::<$lanes, $crate::sums::$term, $e>(q, rows, out) }
         }
     };
     (@many $name:ident, #[$features:meta] $lanes:ty, $term:ident, $e:ty => $sum:ty) => {

@@ -51,6 +51,8 @@ pub(crate) trait Lanes: Copy {
     fn load_codes_part(self, from: &[u8]) -> Self::Codes;
     /// `s` and the sum of `a * b`, less 128 times the sum of `a` if [`Lanes::OFFSET`].
     fn add_products(self, s: Self::Sums, a: Self::Codes, b: Self::Codes) -> Self::Sums;
+    /// `s` and the sum of `(a - 128) * b`.
+    fn add_centered(self, s: Self::Sums, a: Self::Codes, b: Self::Codes) -> Self::Sums;
     /// `s` and the sum of `(a - b)^2`.
     fn add_squares(self, s: Self::Sums, a: Self::Codes, b: Self::Codes) -> Self::Sums;
     /// `s` and the sum of `a`.

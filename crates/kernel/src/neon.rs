@@ -131,6 +131,13 @@ impl<const UDOT: bool> Lanes for Neon<UDOT> {
     }
 
     #[inline(always)]
+    fn add_centered(self, s: uint32x4_t, a: Self::Codes, b: Self::Codes) -> uint32x4_t {
+        let sum = self.add_codes(self.none(), b);
+        // SAFETY: `self` exists, so there is NEON.
+        unsafe { vsubq_u32(self.add_products(s, a, b), vshlq_n_u32::<7>(sum)) }
+    }
+
+    #[inline(always)]
     fn add_squares(self, s: uint32x4_t, a: Self::Codes, b: Self::Codes) -> uint32x4_t {
         // SAFETY: `self` exists, so there is NEON.
         let difference = |i: usize| unsafe { vabdq_u8(a[i], b[i]) };
@@ -346,8 +353,8 @@ crate::entries::entries! {
     l2_squared_f32_x4_neon dot_f32_x4_neon
     l2_squared_f32_many_neon dot_f32_many_neon
     l2_squared_u8_neon dot_u8_neon cosine_u8_neon moments_u8_neon
-    l2_squared_u8_x4_neon dot_u8_gather_neon
-    l2_squared_u8_many_neon dot_u8_many_neon
+    l2_squared_u8_x4_neon dot_centered_u8_neon
+    l2_squared_u8_many_neon dot_centered_u8_many_neon dot_centered_u8_gather_neon
     tile_dots_neon tile_offer_neon
 }
 
@@ -357,7 +364,7 @@ crate::entries::entries! {
     l2_squared_f32_x4_neon_udot dot_f32_x4_neon_udot
     l2_squared_f32_many_neon_udot dot_f32_many_neon_udot
     l2_squared_u8_neon_udot dot_u8_neon_udot cosine_u8_neon_udot moments_u8_neon_udot
-    l2_squared_u8_x4_neon_udot dot_u8_gather_neon_udot
-    l2_squared_u8_many_neon_udot dot_u8_many_neon_udot
+    l2_squared_u8_x4_neon_udot dot_centered_u8_neon_udot
+    l2_squared_u8_many_neon_udot dot_centered_u8_many_neon_udot dot_centered_u8_gather_neon_udot
     tile_dots_neon_udot tile_offer_neon_udot
 }

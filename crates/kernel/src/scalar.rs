@@ -83,6 +83,12 @@ impl Lanes for Scalar {
     }
 
     #[inline(always)]
+    fn add_centered(self, s: u32, a: Self::Codes, b: Self::Codes) -> u32 {
+        let sum: i32 = a.iter().zip(b).map(|(&a, b)| (i32::from(a) - 128) * i32::from(b)).sum();
+        s.wrapping_add_signed(sum)
+    }
+
+    #[inline(always)]
     fn add_squares(self, s: u32, a: Self::Codes, b: Self::Codes) -> u32 {
         s + a.iter().zip(b).map(|(&a, b)| u32::from(a.abs_diff(b)).pow(2)).sum::<u32>()
     }
@@ -167,7 +173,7 @@ crate::entries::entries! {
     l2_squared_f32_x4_scalar dot_f32_x4_scalar
     l2_squared_f32_many_scalar dot_f32_many_scalar
     l2_squared_u8_scalar dot_u8_scalar cosine_u8_scalar moments_u8_scalar
-    l2_squared_u8_x4_scalar dot_u8_gather_scalar
-    l2_squared_u8_many_scalar dot_u8_many_scalar
+    l2_squared_u8_x4_scalar dot_centered_u8_scalar
+    l2_squared_u8_many_scalar dot_centered_u8_many_scalar dot_centered_u8_gather_scalar
     tile_dots_scalar tile_offer_scalar
 }

@@ -7,7 +7,7 @@
 //! ```
 
 use crate::lanes::{CODES, FLOATS, Lanes};
-use crate::prefetch::{self, prefetch};
+use crate::prefetch;
 
 /// What a sum adds up.
 pub(crate) trait Term {
@@ -51,6 +51,23 @@ impl Term for Dot {
     #[inline(always)]
     fn codes<L: Lanes>(l: L, s: L::Sums, a: L::Codes, b: L::Codes) -> L::Sums {
         l.add_products(s, a, b)
+    }
+}
+
+/// Products of codes, the first ones less 128. Exact modulo 2^32: the sum of an `i32` as a `u32`.
+pub(crate) struct Centered;
+
+impl Term for Centered {
+    const PRODUCTS: bool = false;
+
+    #[inline(always)]
+    fn floats<L: Lanes>(l: L, s: L::Floats, a: L::Floats, b: L::Floats) -> L::Floats {
+        Dot::floats(l, s, a, b)
+    }
+
+    #[inline(always)]
+    fn codes<L: Lanes>(l: L, s: L::Sums, a: L::Codes, b: L::Codes) -> L::Sums {
+        l.add_centered(s, a, b)
     }
 }
 
@@ -193,24 +210,54 @@ impl Element for u8 {
 /// it takes to answer.
 const AHEAD: usize = 4_096;
 
-/// Rows that [`gather`] asks for before the one that it reads: as many lines as are on their way at a time.
-const ROWS_AHEAD: usize = 32;
-
-/// The sums over `q` and each row, wherever it lies.
+/// Of `q` and each row, wherever it lies: the sum of `(q - 128) * b`, modulo 2^32, and its squares and sum.
 #[inline(always)]
-pub(crate) fn gather<L: Lanes, T: Term, E: Element>(l: L, q: &[E], rows: &[&[E]], out: &mut [E::Sum]) {
-    rows.iter().take(ROWS_AHEAD).for_each(|row| prefetch(row));
-    let (fours, rest) = rows.as_chunks::<4>();
-    let (sums, last) = out.as_chunks_mut::<4>();
-    for (i, (&four, sums)) in fours.iter().zip(sums).enumerate() {
-        rows.iter().skip(4 * i + ROWS_AHEAD).take(4).for_each(|row| prefetch(row));
-        *sums = E::four::<L, T>(l, q, four, || ());
+pub(crate) fn gather<L: Lanes>(l: L, q: &[u8], rows: &[&[u8]], out: &mut [[u32; 3]]) {
+    let (q, q_tail) = q.as_chunks::<CODES>();
+    for (four, out) in rows.chunks(4).zip(out.chunks_mut(4)) {
+        let at = |j: usize| four[j.min(four.len() - 1)].as_chunks::<CODES>();
+        let [(a, a_tail), (b, b_tail), (c, c_tail), (d, d_tail)] = [at(0), at(1), at(2), at(3)];
+        let mut s = [[l.none(); 4]; 3];
+        for ((((q, a), b), c), d) in q.iter().zip(a).zip(b).zip(c).zip(d) {
+            let rows = [l.load_codes(a), l.load_codes(b), l.load_codes(c), l.load_codes(d)];
+            s = add_four(l, s, l.load_codes(q), rows);
+        }
+        if !q_tail.is_empty() {
+            let [a, b, c, d] = [a_tail, b_tail, c_tail, d_tail];
+            let rows = [l.load_codes_part(a), l.load_codes_part(b), l.load_codes_part(c), l.load_codes_part(d)];
+            s = add_four(l, s, l.load_codes_part(q_tail), rows);
+        }
+        let (dots, squares, sums) = (l.total_x4(s[0]), l.total_x4(s[1]), l.total_x4(s[2]));
+        for (((out, dot), squares), sum) in out.iter_mut().zip(dots).zip(squares).zip(sums) {
+            *out = [dot, squares.wrapping_add(sum.wrapping_mul(128)), sum];
+        }
     }
-    if let Some(&end) = rest.last() {
-        let at = |j: usize| rest.get(j).copied().unwrap_or(end);
-        let sums = E::four::<L, T>(l, q, [at(0), at(1), at(2), at(3)], || ());
-        last.copy_from_slice(&sums[..rest.len()]);
-    }
+}
+
+/// `s` and, for each row: the centered product with `q`, the centered product with itself, the sum.
+#[inline(always)]
+fn add_four<L: Lanes>(
+    l: L,
+    [dots, squares, sums]: [[L::Sums; 4]; 3],
+    q: L::Codes,
+    rows: [L::Codes; 4],
+) -> [[L::Sums; 4]; 3] {
+    let [a, b, c, d] = rows;
+    [
+        [
+            l.add_centered(dots[0], q, a),
+            l.add_centered(dots[1], q, b),
+            l.add_centered(dots[2], q, c),
+            l.add_centered(dots[3], q, d),
+        ],
+        [
+            l.add_centered(squares[0], a, a),
+            l.add_centered(squares[1], b, b),
+            l.add_centered(squares[2], c, c),
+            l.add_centered(squares[3], d, d),
+        ],
+        [l.add_codes(sums[0], a), l.add_codes(sums[1], b), l.add_codes(sums[2], c), l.add_codes(sums[3], d)],
+    ]
 }
 
 /// The sums over `q` and the `out.len()` rows that begin every `stride` elements.

@@ -53,20 +53,28 @@ fn every_u8(k: &Kernels, q: &[u8], rows: &[u8], stride: usize) -> Vec<u32> {
 
     let l2: Vec<u32> = (0..ROWS).map(|i| k.l2_squared_u8(q, row(i))).collect();
     let dot: Vec<u32> = (0..ROWS).map(|i| k.dot_u8(q, row(i))).collect();
+    let centered: Vec<u32> = (0..ROWS).map(|i| k.dot_centered_u8(q, row(i))).collect();
+    for i in 0..ROWS {
+        let sum = k.moments_u8(row(i)).0;
+        assert_eq!(centered[i], dot[i].wrapping_sub(128 * sum), "{k:?} centered {n}");
+    }
     for i in 0..ROWS - 3 {
         let four = [row(i), row(i + 1), row(i + 2), row(i + 3)];
         assert_eq!(k.l2_squared_u8_x4(q, four), l2[i..i + 4], "{k:?} l2 x4 {n}");
     }
     let all: Vec<&[u8]> = (0..ROWS).map(row).collect();
+    let mut gathered = [[0; 3]; ROWS];
     for count in 0..=ROWS {
-        k.dot_u8_gather(q, &all[..count], &mut many[..count]);
-        assert_eq!(many[..count], dot[..count], "{k:?} dot gather {n}");
+        k.dot_centered_u8_gather(q, &all[..count], &mut gathered[..count]);
+        for (i, &[product, squares, sum]) in gathered[..count].iter().enumerate() {
+            assert_eq!((product, (sum, squares)), (centered[i], k.moments_u8(row(i))), "{k:?} centered gather {n}");
+        }
     }
     for count in [ROWS, ROWS - 1, ROWS - 2, ROWS - 3, 1, 0] {
         k.l2_squared_u8_many(q, rows, stride, &mut many[..count]);
         assert_eq!(many[..count], l2[..count], "{k:?} l2 many {n}");
-        k.dot_u8_many(q, rows, stride, &mut many[..count]);
-        assert_eq!(many[..count], dot[..count], "{k:?} dot many {n}");
+        k.dot_centered_u8_many(q, rows, stride, &mut many[..count]);
+        assert_eq!(many[..count], centered[..count], "{k:?} centered many {n}");
     }
     for i in 0..ROWS {
         let (sum, squares) = k.moments_u8(row(i));
@@ -272,9 +280,11 @@ fn the_longest_codes_do_not_overflow() {
         assert_eq!(k.dot_u8(&full, &full), most, "{k:?}");
         assert_eq!(k.l2_squared_u8(&full, &empty), most, "{k:?}");
         assert_eq!(k.l2_squared_u8(&empty, &full), most, "{k:?}");
-        let mut gathered = [0; 3];
-        k.dot_u8_gather(&full, &[&full, &empty, &full], &mut gathered);
-        assert_eq!(gathered, [most, 0, most], "{k:?}");
+        let mut gathered = [[0; 3]; 3];
+        k.dot_centered_u8_gather(&full, &[&full, &empty, &full], &mut gathered);
+        let of_full = [65_536 * 127 * 255, most, 65_536 * 255];
+        assert_eq!(gathered, [of_full, [0; 3], of_full], "{k:?}");
+        assert_eq!(k.dot_centered_u8(&empty, &full).cast_signed(), -65_536 * 128 * 255, "{k:?}");
         assert_eq!(k.l2_squared_u8_x4(&empty, [&full, &empty, &full, &full]), [most, 0, most, most], "{k:?}");
         assert_eq!(k.moments_u8(&full), (65_536 * 255, most), "{k:?}");
         assert_eq!(k.cosine_u8(&full, &full), 0.0, "{k:?}");
@@ -349,20 +359,20 @@ const WRONG: &[fn(&Kernels)] = &[
     |k| _ = k.dot_u8(rest(C), C),
     |k| _ = k.cosine_u8(C, rest(C)),
     |k| _ = k.l2_squared_u8_x4(C, [rest(C), C, C, C]),
-    |k| k.dot_u8_gather(C, &[C, rest(C)], &mut [0; 2]),
-    |k| k.dot_u8_gather(C, &[C], &mut [0; 2]),
+    |k| k.dot_centered_u8_gather(C, &[C, rest(C)], &mut [[0; 3]; 2]),
+    |k| k.dot_centered_u8_gather(C, &[C], &mut [[0; 3]; 2]),
     |k| k.l2_squared_u8_many(&C[..100], C, 128, &mut [0; 3]),
-    |k| k.dot_u8_many(&C[..100], C, 128, &mut [0; 3]),
-    |k| k.dot_u8_many(&C[..100], C, 99, &mut [0; 2]),
-    |k| k.dot_u8_many(&C[..100], C, usize::MAX, &mut [0; 3]),
+    |k| k.dot_centered_u8_many(&C[..100], C, 128, &mut [0; 3]),
+    |k| k.dot_centered_u8_many(&C[..100], C, 99, &mut [0; 2]),
+    |k| k.dot_centered_u8_many(&C[..100], C, usize::MAX, &mut [0; 3]),
     |k| _ = k.moments_u8(&[0; MAX_CODES + 1]),
     |k| _ = k.dot_u8(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1]),
     |k| _ = k.l2_squared_u8(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1]),
     |k| _ = k.cosine_u8(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1]),
     |k| _ = k.l2_squared_u8_x4(&[0; MAX_CODES + 1], [&[0; MAX_CODES + 1]; 4]),
-    |k| k.dot_u8_gather(&[0; MAX_CODES + 1], &[&[0; MAX_CODES + 1]], &mut [0]),
+    |k| k.dot_centered_u8_gather(&[0; MAX_CODES + 1], &[&[0; MAX_CODES + 1]], &mut [[0; 3]]),
     |k| k.l2_squared_u8_many(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1], MAX_CODES + 1, &mut [0]),
-    |k| k.dot_u8_many(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1], MAX_CODES + 1, &mut [0]),
+    |k| k.dot_centered_u8_many(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1], MAX_CODES + 1, &mut [0]),
 ];
 
 #[test]

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use auspex_kernel::Kernels;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::codes::{Codes, CodesWriter, Encoded, combine};
+use crate::codes::{Codes, CodesWriter, Encoded, Moments, squared};
 use crate::error::Result;
 use crate::graph::layer::PROTECTED;
 use crate::graph::search::{Candidate, Walk};
@@ -214,8 +214,8 @@ fn choose(context: &Context, grown: &GraphView, layer: usize, fresh: &mut [Newco
     for member in &members {
         block.extend_from_slice(&member.encoded.code);
     }
-    let facts: Vec<(u32, u32, f32)> =
-        members.iter().map(|member| (member.slots[layer], member.encoded.norm, member.encoded.extra)).collect();
+    let facts = |member: &&Newcomer| (member.slots[layer], member.encoded.moments);
+    let facts: Vec<(u32, Moments)> = members.iter().map(facts).collect();
     let near = links.capacity();
     context.workers.for_each_chunk(
         fresh,
@@ -224,12 +224,14 @@ fn choose(context: &Context, grown: &GraphView, layer: usize, fresh: &mut [Newco
         |(dots, nearest): &mut (Vec<u32>, Vec<Candidate>), _, piece| {
             for newcomer in piece.iter_mut().filter(|newcomer| newcomer.level >= layer) {
                 let own = newcomer.slots[layer];
-                context.kernels.dot_u8_many(&newcomer.encoded.code, &block, stride, dots);
+                context.kernels.dot_centered_u8_many(&newcomer.encoded.code, &block, stride, dots);
                 nearest.clear();
                 let mut limit = Candidate::new(f32::INFINITY, 0);
-                for (&(slot, norm, extra), &dot) in facts.iter().zip(dots.iter()) {
-                    let mine = (newcomer.encoded.norm, newcomer.encoded.extra);
-                    let candidate = Candidate::new(combine((mine.0, norm), dot, (mine.1, extra)), slot);
+                let mine = newcomer.encoded.moments;
+                for (&(slot, other), &dot) in facts.iter().zip(dots.iter()) {
+                    let sums = [dot, other.squares, other.sum];
+                    let distance = squared(mine.squares, sums, (mine.extra, other.extra));
+                    let candidate = Candidate::new(distance, slot);
                     if candidate < limit && slot != own {
                         nearest.push(candidate);
                         if nearest.len() == 2 * near {

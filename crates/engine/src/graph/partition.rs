@@ -10,7 +10,7 @@
 
 use auspex_kernel::{Columns, Dots, Facts, Kernels, Line, Nearest, Sixteen, TILE, TILE_ROWS, pack};
 
-use crate::codes::{Codes, Moments, combine, mix};
+use crate::codes::{Codes, Moments, mix, squared};
 use crate::error::{Error, Result};
 use crate::rows::Rows;
 use crate::workers::Workers;
@@ -107,12 +107,12 @@ impl Block {
     #[inline(always)]
     pub fn distances(&self, kernels: &Kernels, row: usize, others: &[u32; 4]) -> [f32; 4] {
         let codes = others.map(|other| self.code(other as usize));
-        let mut dots = [0; 4];
-        kernels.dot_u8_gather(self.code(row), &codes, &mut dots);
+        let mut dots = [[0; 3]; 4];
+        kernels.dot_centered_u8_gather(self.code(row), &codes, &mut dots);
         let own = &self.moments[row];
         std::array::from_fn(|i| {
             let other = &self.moments[others[i] as usize];
-            combine((own.norm, other.norm), dots[i], (own.extra, other.extra))
+            squared(own.squares, dots[i], (own.extra, other.extra))
         })
     }
 }
@@ -138,7 +138,7 @@ impl Panels {
             let (panel, lane) = (i / TILE, i % TILE);
             pack(&mut self.lines[panel * self.height..][..self.height], lane, block.code(row as usize));
             let moments = &block.moments[row as usize];
-            self.facts[panel].norms.0[lane] = moments.norm;
+            self.facts[panel].norms.0[lane] = moments.squares;
             self.facts[panel].extras.0[lane] = moments.extra;
         }
     }
@@ -322,8 +322,8 @@ pub(super) fn block(rows: usize, code: impl Fn(usize, usize) -> u8, extra: impl 
     for row in 0..rows {
         let bytes = Line::bytes_mut(&mut block.codes[row..=row]);
         bytes.iter_mut().take(24).enumerate().for_each(|(i, byte)| *byte = code(row, i));
-        let norm = bytes.iter().map(|&x| u32::from(x).pow(2)).sum();
-        block.moments[row] = Moments { norm, extra: extra(row), ..Moments::default() };
+        let squares = bytes.iter().map(|&x| u32::from(x).pow(2)).sum();
+        block.moments[row] = Moments { squares, extra: extra(row), ..Moments::default() };
     }
     block
 }

@@ -14,6 +14,10 @@ use crate::codes::Scorer;
 use crate::graph::GraphView;
 use crate::graph::layer::Layer;
 
+/// Candidates that are expanded together (the beam of DiskANN, 2019): while one's neighbors are on their way from memory,
+/// so are the others'. More would be expanded in vain.
+const BEAM: usize = 2;
+
 /// A slot and its distance, packed so that one comparison of integers orders by distance, then by slot.
 /// The lowest bit tells an expanded candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,7 +168,8 @@ impl Walk {
     pub fn descend(&mut self, layer: &Layer, slots: u32, scorer: &impl Scorer, entry: u32) -> u32 {
         self.visited.reset(slots as usize);
         let mut best = Candidate(u64::MAX);
-        let mut first = self.score(layer, scorer, std::iter::once(entry));
+        let mut first = self.visited.mark(std::iter::once(entry));
+        self.score(layer, scorer, first);
         loop {
             let fresh = self.visited.seen[first..self.visited.len].iter().zip(&self.distances);
             match fresh.map(|(&slot, &distance)| Candidate::new(distance, slot)).min() {
@@ -172,7 +177,8 @@ impl Walk {
                 _ => return best.slot(),
             }
             self.counts.visited += 1;
-            first = self.score(layer, scorer, layer.links(best.slot()).filter(|&slot| slot < slots));
+            first = self.visited.mark(layer.links(best.slot()).filter(|&slot| slot < slots));
+            self.score(layer, scorer, first);
         }
     }
 
@@ -189,16 +195,26 @@ impl Walk {
         self.pool.reset(ef.min(slots as usize));
         self.visited.reset(slots as usize);
         self.through.clear();
-        let mut first = self.score(layer, scorer, std::iter::once(entry));
+        let mut first = self.visited.mark(std::iter::once(entry));
+        self.score(layer, scorer, first);
         loop {
             self.keep(layer, first, accept);
-            let Some(next) = self.next() else { return };
-            self.counts.visited += 1;
-            // Unless a nearer one is found now, it is the next.
-            if let Some(then) = self.pool.peek() {
+            first = self.visited.len;
+            let mut taken = 0;
+            while taken < BEAM
+                && let Some(next) = self.next()
+            {
+                self.visited.mark(layer.links(next.slot()).filter(|&slot| slot < slots));
+                taken += 1;
+            }
+            if taken == 0 {
+                return;
+            }
+            self.counts.visited += taken as u64;
+            for then in self.pool.sorted[self.pool.cursor..].iter().filter(|c| c.0 & 1 == 0).take(BEAM) {
                 layer.prefetch(then.slot());
             }
-            first = self.score(layer, scorer, layer.links(next.slot()).filter(|&slot| slot < slots));
+            self.score(layer, scorer, first);
         }
     }
 
@@ -219,10 +235,9 @@ impl Walk {
         kept
     }
 
-    /// Scores those of `slots` that were not seen; returns where they begin among the seen ones.
+    /// Scores the slots seen from the place `first` on.
     #[inline(always)]
-    fn score(&mut self, layer: &Layer, scorer: &impl Scorer, slots: impl Iterator<Item = u32>) -> usize {
-        let first = self.visited.mark(slots);
+    fn score(&mut self, layer: &Layer, scorer: &impl Scorer, first: usize) {
         let fresh = &self.visited.seen[first..self.visited.len];
         if self.distances.len() < fresh.len() {
             self.distances.resize(fresh.len(), 0.0);
@@ -236,7 +251,6 @@ impl Walk {
             scorer.score(fresh, distances);
         }
         self.counts.distances += fresh.len() as u64;
-        first
     }
 
     /// Takes into the pool what was scored and is near enough.

@@ -3,13 +3,16 @@
 //! Nearest first, a candidate is taken unless a neighbor already taken is so much nearer to it than the node itself is:
 //! links then point in different directions instead of all into one cluster.
 
-use crate::codes::{Codes, Scorer};
+use crate::codes::{Codes, Scorer, Taken};
 use crate::graph::layer::{Layer, PROTECTED};
 use crate::graph::search::Candidate;
 
 /// A candidate `c` is dropped for a neighbor `o` when `SLACK * d(c, o) <= d(c, node)`, in squared distances. With `<=`,
 /// of many candidates in one place only the first is taken.
 pub(super) const SLACK: f32 = 1.2;
+
+/// Candidates whose codes are asked for before the one that is looked at.
+const AHEAD: usize = 4;
 
 /// Chooses at most `max` of the sorted `candidates`, which are slots of `layer`, into `chosen`. Candidates that
 /// `protected` names are always taken; their mark is left to the caller.
@@ -23,9 +26,11 @@ pub(crate) fn select_neighbors(
 ) {
     chosen.clear();
     let mut owed = candidates.iter().filter(|candidate| protected(candidate.slot())).count();
-    let mut nodes: Vec<u32> = Vec::with_capacity(max);
-    let mut distances = [0.0_f32; 4];
-    for &candidate in candidates {
+    let mut taken = Taken::new(codes, max);
+    for (i, &candidate) in candidates.iter().enumerate() {
+        if let Some(later) = candidates.get(i + AHEAD) {
+            codes.prefetch(layer.node(later.slot()));
+        }
         let must = protected(candidate.slot());
         if must {
             owed -= 1;
@@ -36,17 +41,9 @@ pub(crate) fn select_neighbors(
             continue;
         }
         let node = layer.node(candidate.slot());
-        let diverse = must || {
-            let scorer = codes.scorer(node);
-            nodes.chunks(4).all(|four| {
-                let out = &mut distances[..four.len()];
-                scorer.score(four, out);
-                out.iter().all(|&d| SLACK * d > candidate.distance())
-            })
-        };
-        if diverse {
+        if must || taken.all(node, |distance| SLACK * distance > candidate.distance()) {
             chosen.push(candidate);
-            nodes.push(node);
+            taken.push(node);
         }
     }
 }
