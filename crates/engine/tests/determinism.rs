@@ -69,13 +69,13 @@ fn the_graph_is_the_same_on_every_instruction_set() {
     assert_eq!(graph, GOLDEN);
 }
 
-const GOLDEN: u64 = 0x3b38_a850_d523_8e02;
+const GOLDEN: u64 = 0x8434_3ea6_5e71_8532;
 
 /// Golden counts: slots read, distances computed and rows scored again by 100 walks, on every instruction set and machine.
 /// A change of them is a change of algorithm.
 #[test]
 fn walks_do_the_same_work_on_every_instruction_set() {
-    for (metric, golden) in [("l2", (9178, 94281, 2000)), ("cosine", (9001, 84065, 2000)), ("dot", (9229, 63136, 2000))]
+    for (metric, golden) in [("l2", (9164, 89108, 2000)), ("cosine", (8972, 75391, 2000)), ("dot", (9235, 64381, 2000))]
     {
         let collection = history(&options(20, metric));
         let mut sums = (0, 0, 0);
@@ -92,7 +92,7 @@ fn walks_do_the_same_work_on_every_instruction_set() {
 #[test]
 fn drifting_rows_give_the_same_graph_on_every_instruction_set() {
     for (metric, golden) in
-        [("l2", 0xac40_1aaf_eb4f_123b), ("cosine", 0x3d60_4e83_b1d6_536f), ("dot", 0x653c_4f35_febf_9b0a)]
+        [("l2", 0x9734_abec_93ff_e57f), ("cosine", 0xd0a5_139a_8c85_a722), ("dot", 0x451d_c3ac_277d_03db)]
     {
         let collection = Collection::open(&options(12, metric)).unwrap();
         let mut rows = vec![0.5_f32; 1100 * 12];
