@@ -56,8 +56,8 @@ function addon() {
 }
 
 /**
- * Linux and macOS are linked by zig, which brings every libc: glibc as old as Node 20 runs on, whatever this machine
- * has. Windows is linked by the compiler of Windows; elsewhere by mingw or zig, as a proof that it links and no more.
+ * Linux is linked by zig, which brings every libc: glibc as old as Node 20 runs on, whatever this machine
+ * has. Windows and macOS are built on themselves for what is published; zig shows that they link.
  */
 function cross(triple) {
   const { file, platform } = targets().find((target) => target.triple === triple) ?? {};
@@ -67,9 +67,10 @@ function cross(triple) {
   const rust = platform === 'win32' && !native ? gnu : triple;
   const args = ['--release', '--locked', '-p', 'auspex-node', '--target'];
   run('rustup', ['target', 'add', rust]);
-  if (native || rust === 'x86_64-pc-windows-gnu') run('cargo', ['build', ...args, rust]);
+  if (native) run('cargo', ['build', ...args, rust]);
   else {
     const flags = triple.endsWith('musl') ? { RUSTFLAGS: '-C target-feature=-crt-static' } : {};
+    if (platform === 'win32') flags.LIBNODE_PATH = nodeLibrary();
     const libc = triple.endsWith('linux-gnu') ? '.2.28' : '';
     run('cargo', ['zigbuild', ...args, rust + libc], { ...flags, PATH: `${zig()}${delimiter}${process.env.PATH}` });
   }
@@ -77,6 +78,14 @@ function cross(triple) {
   const library = readdirSync(folder).find((name) => /^(lib)?auspex_node\.(so|dylib|dll)$/.test(name));
   rmSync(file, { force: true });
   copyFileSync(join(folder, library), file);
+}
+
+/** The folder of a library without symbols: the addon asks the program that loads it, napi-build for a library. */
+function nodeLibrary() {
+  const folder = join(built, 'libnode');
+  mkdirSync(folder, { recursive: true });
+  for (const name of ['libnode.dll', 'libnode.a']) writeFileSync(join(folder, name), '!<arch>\n');
+  return folder;
 }
 
 /** The folder of cargo-zigbuild and zig, installed from PyPI into a folder of their own. */

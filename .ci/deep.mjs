@@ -21,8 +21,8 @@ if (deep.length > 0) {
   const args = ['--no-install', 'ava', '--tap', '--timeout=10m', '--concurrency=1', '__test__/deep/*.test.ts'];
   suites.push({ name: 'api deep tests', command: 'npx', args, count: tapCount });
 }
-if (existsSync(`${root}/.ci/arm64-kernel`)) {
-  suites.push({ name: 'kernel on arm64', command: `${root}/.ci/arm64-kernel`, count: arm64Count });
+if (existsSync(`${root}/.ci/arm64`)) {
+  suites.push({ name: 'kernel on arm64', command: `${root}/.ci/arm64`, count: arm64Count });
 }
 
 /** Counts of cargo's, or why there are none. */

@@ -1,5 +1,5 @@
-// Packs what is published into a folder: `auspex`, and a package for each target whose addon is built. Nothing in them
-// runs when they are installed.
+// `pack.mjs [FOLDER] [--publish TAG]` packs what is published: `auspex`, and a package for each target whose addon is
+// built. Nothing in them runs when they are installed.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -55,6 +55,20 @@ export function pack(out) {
   }
 }
 
+/** Publishes all packages or none: those of the addons first, as `auspex` names them. */
+function publish(packages, tag) {
+  const { version, optionalDependencies } = JSON.parse(readFileSync(join(packages[0].folder, 'package.json'), 'utf8'));
+  if (tag !== `v${version}`) throw new Error(`the tag is ${tag}, the version ${version}`);
+  const missing = Object.keys(optionalDependencies).filter((name) => !packages.some((each) => each.name === name));
+  if (missing.length > 0) throw new Error(`not built: ${missing.join(', ')}`);
+  const [auspex, ...addons] = packages;
+  for (const { tarball } of [...addons, auspex])
+    execFileSync('npm', ['publish', '--provenance', '--access', 'public', tarball], { stdio: 'inherit' });
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const { tarball, size } of pack(resolve(process.argv[2] ?? 'packages'))) console.log(`${tarball} ${size}`);
+  const [out = 'packages', publishes, tag] = process.argv.slice(2);
+  const packages = pack(resolve(out));
+  for (const { tarball, size } of packages) console.log(`${tarball}: ${size} bytes`);
+  if (publishes === '--publish') publish(packages, tag);
 }

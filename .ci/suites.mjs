@@ -45,9 +45,12 @@ function execute({ command, args = [], env = {}, cwd = root }) {
 /**
  * Runs suites `{ name, command, args, env, count, required }` and prints the total alone on the last line. After a
  * `required` one has failed the rest are not run, and count as failed.
+ *
+ * @returns by name what each suite that ran has counted
  */
 export async function runSuites(suites) {
   let [passed, failed, broken] = [0, 0, false];
+  const ran = new Map();
   for (const suite of suites) {
     if (broken) {
       console.log(`not run  ${suite.name}`);
@@ -67,12 +70,14 @@ export async function runSuites(suites) {
     console.log(
       `${counts.failed > 0 ? 'FAILED ' : 'ok     '}  ${suite.name} (${seconds} s): ${closing(suite, counts, code)}`,
     );
+    ran.set(suite.name, counts);
     passed += counts.passed;
     failed += counts.failed;
     broken = Boolean(suite.required) && counts.failed > 0;
   }
   console.log(`${passed} passed, ${failed} failed`);
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+  return ran;
 }
 
 function closing({ count }, { passed, failed }, code) {
