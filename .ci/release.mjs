@@ -53,7 +53,7 @@ function cargoTool(name, version) {
   return join(tools, 'bin');
 }
 
-/** Installs both packages as npm does on the target, and gives the path of `auspex`. */
+/** Installs the packages of the target, and gives the path of `auspex`. */
 function installFor({ name, platform, arch, libc }, packages) {
   const folder = join(cache, 'installed', name);
   rmSync(folder, { recursive: true, force: true });
@@ -62,8 +62,10 @@ function installFor({ name, platform, arch, libc }, packages) {
   const tarballs = packages
     .filter((each) => each.name === 'auspex' || each.target?.name === name)
     .map((each) => each.tarball);
-  const machine = [`--os=${platform}`, `--cpu=${arch}`, ...(libc ? [`--libc=${libc}`] : [])];
-  run('npm', ['install', '--offline', '--no-audit', '--no-fund', '--silent', ...machine, ...tarballs], folder);
+  // npm takes packages of another kind of machine only by force.
+  const here = platform === process.platform && arch === process.arch && libc === 'glibc';
+  const how = ['--offline', '--no-audit', '--no-fund', '--silent', ...(here ? [] : ['--force'])];
+  run('npm', ['install', ...how, ...tarballs], folder);
   return join(folder, 'node_modules/auspex');
 }
 

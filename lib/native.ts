@@ -37,7 +37,7 @@ function load(platform: string, arch: string): typeof Binding {
   const cause = failures[fits];
   const found = /MODULE_NOT_FOUND$/.test(cause?.code ?? '') ? 'is not installed' : `does not load: ${cause?.message}`;
   const message = cause
-    ? `its package auspex-${names[fits]} ${found.split('\n')[0]}. Remedy: \`npm install --include=optional\` on this ` +
+    ? `its package auspex-${names[fits]} ${found.split(/\.?(\n|$)/)[0]}. Remedy: \`npm install --include=optional\` on this ` +
       'kind of machine, without node_modules and package-lock.json (npm forgets packages of other platforms in lock ' +
       'files), or `npm run build` in a clone of auspex.'
     : 'none is built for it. Remedy: `npm run build` in a clone of auspex.';
