@@ -475,6 +475,32 @@ fn relaxed_writes_survive_the_end_of_the_process() {
     }
 }
 
+/// The process ends at an operation, another one goes on with what the system has, and then power is lost.
+#[test]
+fn what_is_written_after_a_kill_survives_a_power_loss() {
+    let run = |disk: &Arc<Faulty>| -> Result<()> {
+        let mut script = start(disk, "commit", 7)?;
+        for _ in 0..40 {
+            script.write()?;
+            script.keep_house()?;
+        }
+        Ok(())
+    };
+    let disk = Arc::new(Faulty::default());
+    run(&disk).unwrap();
+    let total = disk.state().operations;
+    for at in (0..total).step_by(3) {
+        let disk = Arc::new(Faulty::default());
+        disk.state().fail = Some((at, Code::Io, true));
+        assert!(run(&disk).is_err());
+        disk.state().fail = None;
+        let mut script = start(&disk, "commit", at as u64).unwrap();
+        for seed in 0..4 {
+            script.write().unwrap();
+            check(disk.crash(seed), &script, &format!("killed at {at}, power loss {seed}"));
+        }
+    }
+}
 /// Every truncation and every flipped bit of a small collection: an error that names the file, or the same rows.
 #[test]
 fn damage_is_seen_or_harmless() {

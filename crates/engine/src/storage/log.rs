@@ -89,6 +89,9 @@ impl Log {
         }
         log.durable = durable;
         if !readonly {
+            // The process before may have ended between a rename and the folder's sync: what is written from here on
+            // is as durable as the MANIFEST that names it, and what it does not name is only then not needed.
+            log.disk.sync_names()?;
             log.sweep();
         }
         Ok((log, frames))
