@@ -296,7 +296,7 @@ impl Writer {
 
     /// An empty writer on the log's successor.
     pub fn successor(&self, config: &Config) -> Result<Writer> {
-        let mut writer = Writer::new(config, self.log.successor())?;
+        let mut writer = Writer::new(config, self.log.successor()?)?;
         writer.changes = u64::MAX / 2;
         Ok(writer)
     }

@@ -8,6 +8,8 @@ use crate::codes::mix;
 use crate::error::{Code, Error, Result};
 use crate::memory::Block;
 use crate::storage::disk::Disk;
+use crate::storage::frame::Draft;
+use crate::storage::log::Log;
 use crate::storage::segment::Segment;
 use crate::{Collection, Options, SearchOptions, Token, Update, Write};
 
@@ -500,6 +502,32 @@ fn what_is_written_after_a_kill_survives_a_power_loss() {
             check(disk.crash(seed), &script, &format!("killed at {at}, power loss {seed}"));
         }
     }
+}
+
+fn put(log: &mut Log, row: u32, metadata: &str) {
+    let metadata = format!("[{{\"text\":\"{metadata}\"}}]");
+    log.append(Draft::new(DIM, vec![row.to_string()], Some(&metadata)).unwrap().frame, row).unwrap();
+}
+
+#[test]
+fn a_log_whose_successor_may_be_in_force_has_no_other() {
+    let disk = Arc::new(Faulty::default());
+    let config = options("commit").validate(None).unwrap();
+    let mut log = Log::create(Arc::clone(&disk) as Arc<dyn Disk>, &config, 5).unwrap();
+    put(&mut log, 0, "");
+    let mut newer = log.successor().unwrap();
+    put(&mut newer, 0, "");
+    {
+        // Its sync, three operations of MANIFEST.tmp, the rename; then the folder's sync.
+        let mut state = disk.state();
+        state.fail = Some((state.operations + 5, Code::Io, false));
+    }
+    assert_eq!(newer.succeed(&mut log).unwrap_err().code, Code::Io);
+    assert!(disk.state().names.contains_key("log-2-0001"));
+    // Filling another would put its frames over those that the next opening reads.
+    assert_eq!(log.successor().err().unwrap().code, Code::Io);
+    newer.remove();
+    assert!(disk.state().names.contains_key("log-2-0001"));
 }
 /// Every truncation and every flipped bit of a small collection: an error that names the file, or the same rows.
 #[test]

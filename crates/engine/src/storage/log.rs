@@ -276,13 +276,15 @@ impl Log {
         Ok(())
     }
 
-    /// An empty log of the next generation, beside this one. MANIFEST goes on naming this one.
-    pub fn successor(&self) -> Log {
+    /// An empty log of the next generation, beside this one. MANIFEST goes on naming this one. There is none of a log
+    /// that takes no more frames: MANIFEST may name one already, whose files these would be.
+    pub fn successor(&self) -> Result<Log> {
+        self.writable()?;
         let generation = self.manifest.generation + 1;
         let manifest =
             Manifest { generation, segments: Vec::new(), durable: 0, checkpoint: None, ..self.manifest.clone() };
         let (disk, durability, segments) = (Arc::clone(&self.disk), self.durability, Arc::default());
-        Log { disk, manifest, segments, durability, sequence: 0, durable: 0, link: 0, poison: None, named: false }
+        Ok(Log { disk, manifest, segments, durability, sequence: 0, durable: 0, link: 0, poison: None, named: false })
     }
 
     /// Makes MANIFEST name this log instead of the one before it, whose files are removed. When this fails, the one
