@@ -28,10 +28,11 @@ impl View {
     /// What `read` makes of rows, unless it met bytes of the log that are damaged.
     pub fn checked<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
         let before = self.rows.damage().map_or(0, |(times, _)| times);
-        let result = read()?;
+        let result = read();
         match self.rows.damage() {
+            // Whatever was made of such bytes, and be it another error.
             Some((times, error)) if times != before => Err(error),
-            _ => Ok(result),
+            _ => result,
         }
     }
 

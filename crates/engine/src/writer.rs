@@ -216,11 +216,13 @@ impl Writer {
 
     /// Applies frames that the log holds.
     pub fn replay(&mut self, config: &Config, kernels: &'static Kernels, frames: Vec<(Header, Place)>) -> Result<()> {
+        let view = self.view();
         for (header, place) in frames {
             if header.kind == Kind::Put {
                 self.reserve(config, header.rows as usize)?;
             }
-            self.apply(&header, place)?;
+            // An id that is damaged is none that a row could replace.
+            view.checked(|| self.apply(&header, place))?;
             self.relink(config, kernels, &header, &Token::default())?;
         }
         Ok(())

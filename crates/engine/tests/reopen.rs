@@ -280,3 +280,58 @@ fn opening_by_a_checkpoint_does_not_read_the_log() {
     }
     std::fs::remove_dir_all(&path).unwrap();
 }
+
+/// A folder whose checkpoint stands for one frame of 200 rows with ids of eight bytes, closed; then its log is damaged.
+fn behind_a_checkpoint(name: &str, again: bool, damage: impl Fn(&mut [u8])) -> PathBuf {
+    let path = folder(name);
+    let ids = || (0..200).map(|row| format!("id-{row:05}")).collect::<Vec<_>>();
+    let mut random = Random(4);
+    let collection = Collection::open(&at(&path, "l2")).unwrap();
+    upsert(&collection, ids(), &random.vectors(200, DIM)).unwrap();
+    collection.checkpoint().unwrap();
+    if again {
+        upsert(&collection, ids(), &random.vectors(200, DIM)).unwrap();
+    }
+    drop(collection);
+    let log = path.join("log-1-0001");
+    let mut bytes = std::fs::read(&log).unwrap();
+    damage(&mut bytes);
+    std::fs::write(&log, &bytes).unwrap();
+    path
+}
+
+fn in_an_id(bytes: &mut [u8]) {
+    let at = bytes.windows(8).position(|some| some == b"id-00017").unwrap();
+    bytes[at + 7] ^= 1;
+}
+
+#[test]
+fn frames_are_not_replayed_over_ids_that_are_damaged() {
+    // Else the row that had the id would be there beside the one that replaced it.
+    let path = behind_a_checkpoint("replayed", true, in_an_id);
+    let opened = Collection::open(&at(&path, "l2"));
+    assert_eq!(opened.map(|opened| opened.len()).unwrap_err().code, Code::Corrupt);
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+#[test]
+fn a_row_whose_id_is_damaged_is_not_taken_for_missing() {
+    let path = behind_a_checkpoint("similar", false, in_an_id);
+    let opened = Collection::open(&at(&path, "l2")).unwrap();
+    let similar = |id: &str| opened.similar(id, &SearchOptions::default(), &Token::default()).err().unwrap().code;
+    assert_eq!((similar("id-00017"), similar("none")), (Code::Corrupt, Code::NotFound));
+    drop(opened);
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+#[test]
+fn a_frame_header_of_any_bytes_is_damage() {
+    for byte in [0_u8, 0x7F, 0xFF] {
+        let path = behind_a_checkpoint("header", false, |bytes| bytes[4..64].fill(byte));
+        let opened = Collection::open(&at(&path, "l2")).unwrap();
+        assert_eq!(opened.get(&["id-00017".into()]).err().unwrap().code, Code::Corrupt);
+        assert_eq!(opened.cursor().unwrap().next(10).err().unwrap().code, Code::Corrupt);
+        drop(opened);
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+}

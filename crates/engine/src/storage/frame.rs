@@ -358,9 +358,9 @@ impl Directory {
         Directory { rows: header.rows as usize, dim: header.dim as usize }
     }
 
-    /// Of a frame whose header was checked before.
+    /// Of a frame that starts with `bytes`. A header that is damaged makes no place that is too far to reckon with.
     pub fn at(bytes: &[u8]) -> Directory {
-        Directory { rows: word32(bytes, 20) as usize, dim: word32(bytes, 24) as usize }
+        Directory { rows: word32(bytes, 20) as usize, dim: (word32(bytes, 24) as usize).min(MAX_DIM) }
     }
 
     /// Tells of each part of the frame that the texts of row `index` are read from.
