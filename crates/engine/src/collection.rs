@@ -135,17 +135,20 @@ impl Collection {
     /// # Errors
     /// The collection is closed, or its files are damaged.
     pub fn refresh(&self) -> Result<bool> {
-        let mut guard = self.writer()?;
+        let mut guard = self.alone();
         let writer = guard.as_mut().ok_or_else(Error::closed)?;
         if !writer.log.is_read_only() {
             return Ok(false);
         }
         let Inner { config, kernels, .. } = &*self.0;
-        match writer.log.follow()? {
+        // What failed midway has no place to go on from.
+        let newer = if writer.torn { None } else { writer.log.follow()? };
+        match newer {
             Some(frames) if frames.is_empty() => return Ok(false),
             Some(frames) => writer.replay(config, kernels, frames)?,
             None => {
-                // Another generation: opened like a collection of its own, whose writer takes this one's place.
+                // Another generation, or all of it again: opened like a collection of its own, whose writer takes this
+                // one's place.
                 let options = Options { threads: Some(config.threads as f64), ..Options::default() };
                 let newer = Collection::to_read(&writer.log.disk(), &options)?.ok_or_else(Error::closed)?;
                 newer.settle();
@@ -1028,5 +1031,27 @@ mod tests {
             let opened = Collection::existing(disk, &Options::default(), manifest, false);
             assert_eq!(opened.err().unwrap().code, Code::Corrupt, "{entry} {end}");
         }
+    }
+
+    #[test]
+    fn a_reader_that_failed_midway_does_not_go_on_from_there() {
+        let path = std::env::temp_dir().join(format!("auspex-follow-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        let collection = open();
+        let disk: Arc<dyn Disk> = Arc::new(Folder::open(&path, true).unwrap().unwrap());
+        let mut log = Log::create(disk, &collection.0.config, 5).unwrap();
+        log.append(draft(&collection, 0..2).frame, 0).unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(Folder::open_to_read(&path).unwrap());
+        let reader = Collection::to_read(&disk, &Options::default()).unwrap().unwrap();
+        // A frame that is whole, whose first row has no id.
+        let mut bad = draft(&collection, 2..4);
+        let at = frame::HEADER + 2 * 4 * 4;
+        bad.frame.buffer.bytes_mut()[at..at + 4].copy_from_slice(&u32::to_le_bytes(1000));
+        log.append(bad.frame, 2).unwrap();
+        log.append(draft(&collection, 4..6).frame, 4).unwrap();
+        assert_eq!(reader.refresh().unwrap_err().code, Code::Corrupt);
+        assert!(reader.refresh().is_err(), "it says that there is nothing new");
+        assert_eq!(reader.cursor().unwrap().next(9).unwrap().len(), 2);
+        std::fs::remove_dir_all(&path).unwrap();
     }
 }

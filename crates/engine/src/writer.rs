@@ -218,6 +218,8 @@ impl Writer {
     pub fn replay(&mut self, config: &Config, kernels: &'static Kernels, frames: Vec<(Header, Place)>) -> Result<()> {
         let view = self.view();
         for (header, place) in frames {
+            // The log counts these frames as read: who fails here has no place to go on from.
+            self.torn = true;
             if header.kind == Kind::Put {
                 self.reserve(config, header.rows as usize)?;
             }
@@ -225,6 +227,7 @@ impl Writer {
             view.checked(|| self.apply(&header, place))?;
             self.relink(config, kernels, &header, &Token::default())?;
         }
+        self.torn = false;
         Ok(())
     }
 
