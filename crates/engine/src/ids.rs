@@ -34,13 +34,20 @@ impl Ids {
         Ok(Ids { slots: Writer::zeroed(1 << bits, 1, "the table of ids")?, bits })
     }
 
-    /// The table that a checkpoint kept.
-    pub fn load(checkpoint: &Checkpoint) -> Result<Ids> {
+    /// The table that a checkpoint kept of `rows` rows, and its words in use. It is not fuller than half: a search for
+    /// an empty word ends.
+    pub fn load(checkpoint: &Checkpoint, rows: usize) -> Result<(Ids, usize)> {
         let slots: Writer<AtomicU64> = checkpoint.arena("ids", 1)?;
         if !slots.len().is_power_of_two() || slots.len() < 1 << SMALLEST_BITS {
             return Err(checkpoint.lacks("ids"));
         }
-        Ok(Ids { bits: slots.len().ilog2(), slots })
+        let ids = Ids { bits: slots.len().ilog2(), slots };
+        let used = || (0..ids.slots.len()).map(|slot| ids.slot(slot).load(Ordering::Relaxed)).filter(|&word| word != 0);
+        let words = used().count();
+        if !ids.has_room(words) || used().any(|word| !(1..=rows).contains(&(word as u32 as usize))) {
+            return Err(checkpoint.lacks("ids"));
+        }
+        Ok((ids, words))
     }
 
     /// What a checkpoint keeps: the table as it was when there were `count` rows. A word only ever changes to a newer

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
 use crate::graph::layer::Frozen;
@@ -41,7 +41,6 @@ pub(crate) struct Snapshot {
     pub view: View,
     pub frozen: Vec<Arc<Frozen>>,
     pub facts: Value,
-    pub words: usize,
     pub disk: Arc<dyn Disk>,
     pub salt: u64,
     pub name: String,
@@ -80,9 +79,7 @@ impl Snapshot {
         if let Some(graph) = &view.graph {
             sections.extend(graph.sections(view.count, &self.frozen));
         }
-        let mut facts = self.facts.clone();
-        facts["words"] = json!(self.words);
-        let len = checkpoint::write(&*self.disk, &self.name, self.salt, &facts, &sections, go_on);
+        let len = checkpoint::write(&*self.disk, &self.name, self.salt, &self.facts, &sections, go_on);
         Ok(Checkpointed { number: self.number, len: len.map_err(Failed::File)?, position: self.position })
     }
 

@@ -98,7 +98,11 @@ impl Tombstones {
             tombstones.chunks.push((count > 0).then(|| Arc::new(words)));
             tombstones.count += count;
         }
-        if tombstones.count > rows || tombstones.chunks.len() > rows.div_ceil(CHUNK_ROWS) {
+        // A bit past the rows would be a row's that dies as it arrives.
+        let past = rows..tombstones.chunks.len() * CHUNK_ROWS;
+        if tombstones.chunks.len() > rows.div_ceil(CHUNK_ROWS)
+            || past.into_iter().any(|row| tombstones.contains(row as u32))
+        {
             return Err(checkpoint.lacks("tombstones"));
         }
         Ok(tombstones)

@@ -198,7 +198,7 @@ impl Writer {
         end: Position,
     ) -> Result<Writer> {
         let rows = RowsWriter::load(config, checkpoint, log.segments(), log.manifest().salt, end)?;
-        let (ids, words) = (Ids::load(checkpoint)?, checkpoint.number("words")? as usize);
+        let (ids, words) = Ids::load(checkpoint, rows.len())?;
         let tombstones = Tombstones::load(checkpoint, rows.len())?;
         let graph = checkpoint.slots("heads") > 0;
         let index = graph.then(|| Index::load(config, checkpoint, kernels)).transpose()?;
@@ -247,7 +247,6 @@ impl Writer {
             view: self.view(),
             frozen,
             facts,
-            words: self.words,
             disk: Arc::clone(disk),
             salt: self.log.manifest().salt,
             name: manifest::FIRST_INDEX.into(),

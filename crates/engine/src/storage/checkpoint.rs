@@ -272,6 +272,8 @@ impl Checkpoint {
 mod tests {
     use super::*;
     use crate::error::Code;
+    use crate::ids::Ids;
+    use crate::rows::Tombstones;
     use crate::storage::folder::Folder;
 
     fn folder(name: &str) -> Folder {
@@ -316,6 +318,27 @@ mod tests {
         words.get(19_999)[32].store(7, Ordering::Relaxed);
         assert_eq!(words.get(19_999)[32].load(Ordering::Relaxed), 7);
         found.verify(|_| true, &|| true).unwrap();
+    }
+
+    #[test]
+    fn tables_that_cannot_be_searched_are_refused_whatever_their_checksum() {
+        let disk = folder("forged");
+        let load = |words: [u64; 64], dead: [u8; 8192]| {
+            let ids = move |slots: Range<usize>, out: &mut Vec<u8>| {
+                words[slots].iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+            };
+            let tombstones = move |_: Range<usize>, out: &mut Vec<u8>| out.extend_from_slice(&dead);
+            let sections = [Section::new("ids", 8, 64, 64, ids), Section::new("tombstones", 8192, 1, 1, tombstones)];
+            let len = write(&disk, "index-1-1", 7, &Value::Null, &sections, &|| true).unwrap();
+            let found = Checkpoint::open(&disk, "index-1-1", len, 7).unwrap();
+            (Ids::load(&found, 100).map(|(_, words)| words), Tombstones::load(&found, 100).map(|dead| dead.len()))
+        };
+        let used = |words: usize, row: u64| std::array::from_fn(|i| if i < words { 9 << 32 | row } else { 0 });
+        let dead = |row: usize| std::array::from_fn(|i| if i == row / 8 { 1 << (row % 8) } else { 0 });
+        assert_eq!(load(used(32, 100), dead(99)), (Ok(32), Ok(1)));
+        assert!(load(used(33, 1), dead(0)).0.is_err(), "fuller than half");
+        assert!(load(used(1, 0), dead(0)).0.is_err() && load(used(1, 101), dead(0)).0.is_err(), "no row");
+        assert!(load(used(1, 1), dead(100)).1.is_err(), "a row to come is dead");
     }
 
     #[test]
