@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Code, Error, Result};
-use crate::options::{Config, Metric};
+use crate::options::{Config, Metric, Options};
 use crate::storage::disk::Disk;
 
 /// The file.
@@ -142,7 +142,7 @@ impl Manifest {
                 Some(Checkpointed { number, len: len.ok()?, position })
             }
         };
-        Some(Manifest {
+        let manifest = Manifest {
             dim: size("dim")?,
             metric: Metric::parse(Some(value.get("metric")?.as_str()?)).ok()?,
             m: size("m")?,
@@ -154,7 +154,31 @@ impl Manifest {
             segments: segments.collect::<Option<Vec<Named>>>()?,
             durable: number("durable")?,
             checkpoint,
-        })
+        };
+        manifest.holds().then_some(manifest)
+    }
+
+    /// Whether every value is in its range, whoever wrote the file.
+    fn holds(&self) -> bool {
+        let number = |number: usize| Some(number as f64);
+        let options = Options {
+            dim: number(self.dim),
+            m: number(self.m),
+            ef_construction: number(self.ef_construction),
+            seed: Some(self.seed as f64),
+            model: self.model.clone(),
+            ..Options::default()
+        };
+        let place = self.checkpoint.map_or(Position::default(), |checkpoint| checkpoint.position);
+        options.validate(None).is_ok()
+            && self.generation < u32::MAX
+            // A place in a segment is 32 bits wide.
+            && self.segments.iter().all(|named| u32::try_from(named.len).is_ok())
+            && match self.segments.get(place.segment) {
+                Some(named) => place.offset <= named.len,
+                None => place == Position::default(),
+            }
+            && self.checkpoint.is_none_or(|checkpoint| checkpoint.number < u64::MAX && place.sequence <= self.durable)
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -207,6 +231,48 @@ impl From<Stored> for Error {
     fn from(stored: Stored) -> Error {
         match stored {
             Stored::Kept(error) | Stored::Unknown(error) => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::disk::Heap;
+
+    fn manifest() -> Manifest {
+        let options = Options { dim: Some(3.0), ..Options::default() };
+        let segments = vec![Named { len: 1 << 16, sealed: Some(640) }, Named { len: 1 << 17, sealed: None }];
+        Manifest { segments, durable: 9, ..Manifest::new(&options.validate(None).unwrap(), 5) }
+    }
+
+    #[test]
+    fn values_out_of_their_range_are_refused_whatever_the_checksum() {
+        let loaded = |change: &dyn Fn(&mut Manifest)| {
+            let (disk, mut manifest) = (Heap::default(), manifest());
+            change(&mut manifest);
+            manifest.store(&disk).unwrap();
+            Manifest::load(&disk).map(|loaded| loaded.unwrap() == manifest)
+        };
+        let position = Position { sequence: 9, segment: 1, offset: 128, link: 3 };
+        let kept = Checkpointed { number: 1, len: 4096, position };
+        assert!(loaded(&|_| ()).unwrap() && loaded(&|manifest| manifest.checkpoint = Some(kept)).unwrap());
+        let changes: [&dyn Fn(&mut Manifest); 8] = [
+            &|manifest| manifest.dim = 0,
+            &|manifest| manifest.dim = 1 << 40,
+            &|manifest| manifest.m = 1,
+            &|manifest| manifest.ef_construction = 0,
+            &|manifest| manifest.seed = u64::MAX,
+            &|manifest| manifest.segments[1].len = 1 << 32,
+            &|manifest| {
+                manifest.checkpoint = Some(Checkpointed { position: Position { segment: 2, ..position }, ..kept })
+            },
+            &|manifest| {
+                manifest.checkpoint = Some(Checkpointed { position: Position { sequence: 10, ..position }, ..kept });
+            },
+        ];
+        for (i, change) in changes.into_iter().enumerate() {
+            assert_eq!(loaded(change).unwrap_err().code, crate::error::Code::Corrupt, "{i}");
         }
     }
 }
