@@ -10,6 +10,7 @@ use crate::memory::Block;
 use crate::storage::disk::Disk;
 use crate::storage::frame::Draft;
 use crate::storage::log::Log;
+use crate::storage::manifest::MANIFEST;
 use crate::storage::segment::Segment;
 use crate::{Collection, Options, SearchOptions, Token, Update, Write};
 
@@ -529,6 +530,21 @@ fn a_log_whose_successor_may_be_in_force_has_no_other() {
     newer.remove();
     assert!(disk.state().names.contains_key("log-2-0001"));
 }
+
+#[test]
+fn an_audit_beside_the_writer_finds_nothing_wrong() {
+    let disk = Arc::new(Faulty::default());
+    let config = options("commit").validate(None).unwrap();
+    let mut log = Log::create(Arc::clone(&disk) as Arc<dyn Disk>, &config, 5).unwrap();
+    put(&mut log, 0, "");
+    let reader = log.reader();
+    (1..4).for_each(|row| put(&mut log, row, &"x".repeat(50_000)));
+    assert!(log.manifest().segments.len() > 1);
+    reader.audit_files().unwrap();
+    disk.put(MANIFEST, b"other").unwrap();
+    assert!(reader.audit_files().is_err());
+}
+
 /// Every truncation and every flipped bit of a small collection: an error that names the file, or the same rows.
 #[test]
 fn damage_is_seen_or_harmless() {

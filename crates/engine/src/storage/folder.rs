@@ -189,7 +189,7 @@ impl Disk for Folder {
     }
 
     fn lasts(&self) -> bool {
-        true
+        self.lock.is_some()
     }
 
     fn append(&self, segment: &Segment, bytes: &[u8]) -> Result<()> {

@@ -393,9 +393,10 @@ impl Log {
         Ok(frames)
     }
 
-    /// Checks that MANIFEST says what it should, and that every file it names is there in its length.
+    /// Checks that MANIFEST says what this log does, or has grown from that, and that every file that this log has is
+    /// there in its length.
     pub fn audit_files(&self) -> Result<()> {
-        if Manifest::load(&*self.disk)?.as_ref() != Some(&self.manifest) {
+        if Manifest::load(&*self.disk)?.is_none_or(|there| !there.continues(&self.manifest)) {
             return Err(Error::corrupt(MANIFEST, 0, "it is not what this collection wrote"));
         }
         for (i, named) in self.manifest.segments.iter().enumerate() {

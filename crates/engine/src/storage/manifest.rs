@@ -97,6 +97,18 @@ impl Manifest {
         format!("index-{}-{number}", self.generation)
     }
 
+    /// Whether this is what the log of `older` may have made of it by adding frames and segments.
+    pub fn continues(&self, older: &Manifest) -> bool {
+        let grown = older.segments.iter().zip(&self.segments).all(|(older, newer)| {
+            older.len == newer.len && older.sealed.is_none_or(|sealed| newer.sealed == Some(sealed))
+        });
+        let (segments, durable) = (older.segments.clone(), older.durable);
+        grown
+            && self.segments.len() >= segments.len()
+            && self.durable >= durable
+            && Manifest { segments, durable, ..self.clone() } == *older
+    }
+
     /// Reads the manifest; `None` where there is none.
     pub fn load(disk: &dyn Disk) -> Result<Option<Manifest>> {
         let Some(bytes) = disk.get(MANIFEST, LONGEST)? else { return Ok(None) };
@@ -274,5 +286,16 @@ mod tests {
         for (i, change) in changes.into_iter().enumerate() {
             assert_eq!(loaded(change).unwrap_err().code, crate::error::Code::Corrupt, "{i}");
         }
+    }
+
+    #[test]
+    fn a_manifest_continues_those_that_it_grew_from() {
+        let older = manifest();
+        let mut newer = older.clone();
+        newer.segments[1].sealed = Some(64);
+        newer.segments.push(Named { len: 1 << 18, sealed: None });
+        newer.durable = 10;
+        assert!(older.continues(&older) && newer.continues(&older) && !older.continues(&newer));
+        assert!(!Manifest { salt: 6, ..newer }.continues(&older));
     }
 }
