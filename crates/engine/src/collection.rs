@@ -314,13 +314,15 @@ impl Collection {
         let Inner { config, kernels, .. } = &*self.0;
         let Fixed { view, mut position, .. } = fixed;
         let mut newer = self.writer()?.as_ref().ok_or_else(Error::closed)?.successor(config)?;
+        let go_on = || token.check().and_then(|()| if self.in_no_hurry() { Ok(()) } else { Err(Error::closed()) });
         let mut fill = || {
-            newer.refill(config, &view, token)?;
+            newer.refill(config, &view, token, &go_on)?;
+            go_on()?;
             newer.rebuild(config, kernels)?;
             loop {
-                token.check()?;
+                go_on()?;
                 let mut guard = self.writer()?;
-                let writer = guard.as_mut().filter(|_| self.in_no_hurry()).ok_or_else(Error::closed)?;
+                let writer = guard.as_mut().ok_or_else(Error::closed)?;
                 let before = writer.before(position)?;
                 position = writer.log.position().0;
                 if !compaction::few(&before.frames) {

@@ -24,7 +24,7 @@ use crate::token::Token;
 use crate::view::View;
 use crate::writer::Writer;
 
-/// Bytes of vectors in a frame, more or less, and its rows at most.
+/// Bytes of vectors, ids and metadata in a frame of several rows, and its rows, at most.
 const FRAME_BYTES: usize = 8 << 20;
 const FRAME_ROWS: usize = 10_000;
 /// Fewer dead rows than these are left where they are.
@@ -59,15 +59,28 @@ pub(crate) struct Before {
 
 impl Writer {
     /// Writes the live rows of another log's view, all of which the index then takes at once, as replaying them does.
-    pub fn refill(&mut self, config: &Config, view: &View, token: &Token) -> Result<()> {
+    pub fn refill(
+        &mut self,
+        config: &Config,
+        view: &View,
+        token: &Token,
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
         token.begin(view.live() as u64);
-        let most = (FRAME_BYTES / (config.dim * 4)).clamp(1, FRAME_ROWS);
-        let live: Vec<u32> = (0..view.count).filter(|&row| view.is_live(row)).collect();
-        let frames = live.len().div_ceil(most);
-        for (i, rows) in live.chunks(most).enumerate() {
-            token.check()?;
+        let mut live = (0..view.count).filter(|&row| view.is_live(row)).peekable();
+        while live.peek().is_some() {
+            go_on()?;
+            let mut rows = Vec::new();
             let mut draft = view.checked(|| {
-                rows.iter().for_each(|&row| view.rows.check(row));
+                let mut bytes = 0;
+                while let Some(&row) = live.peek() {
+                    view.rows.check(row);
+                    bytes += config.dim * 4 + view.rows.id(row).len() + view.rows.metadata(row).len();
+                    if !rows.is_empty() && (bytes > FRAME_BYTES || rows.len() == FRAME_ROWS) {
+                        break;
+                    }
+                    rows.extend(live.next());
+                }
                 let ids = rows.iter().map(|&row| view.rows.id(row).to_owned()).collect();
                 let texts: Vec<&str> = rows.iter().map(|&row| view.rows.metadata(row)).collect();
                 let plain = texts.iter().all(|text| *text == frame::EMPTY);
@@ -76,7 +89,7 @@ impl Writer {
                 Ok(draft)
             })?;
             self.reserve(config, rows.len())?;
-            draft.frame.more = i + 1 < frames;
+            draft.frame.more = live.peek().is_some();
             self.take(draft.frame)?;
             token.advance(rows.len() as u64);
         }

@@ -216,3 +216,31 @@ fn a_search_that_runs_meanwhile_keeps_what_it_found() {
     collection.compact(&Token::default()).unwrap();
     assert!((0..hits.len()).all(|i| hits.id(i) == ids[i]));
 }
+
+fn folder(name: &str) -> (std::path::PathBuf, Options) {
+    let path = std::env::temp_dir().join(format!("auspex-compaction-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    let stored = Options { path: Some(path.to_str().unwrap().into()), ..options(DIM, "l2") };
+    (path, stored)
+}
+
+#[test]
+fn rows_with_long_metadata_are_not_put_into_one_frame() {
+    let (path, stored) = folder("long");
+    let collection = Collection::open(&stored).unwrap();
+    let metadata = format!("[{{\"text\":\"{}\"}}]", "x".repeat(500_000));
+    for name in names(0..50) {
+        let mut draft = collection.draft(vec![name], Some(&metadata)).unwrap();
+        // SAFETY: an array of that many floats.
+        unsafe { draft.fill([0.5; DIM].as_ptr(), DIM).unwrap() };
+        commit(&collection, Write::Insert(draft)).unwrap();
+    }
+    let before = contents(&collection);
+    collection.compact(&Token::default()).unwrap();
+    assert_eq!(contents(&collection), before);
+    // A segment is as long as its first frame, when that is long.
+    let len = std::fs::metadata(path.join("log-2-0001")).unwrap().len();
+    assert!(len < 10 << 20, "{len}");
+    collection.close().unwrap();
+    std::fs::remove_dir_all(&path).unwrap();
+}
