@@ -240,14 +240,22 @@ impl Collection {
     }
 
     /// Runs a job on a thread of its own; [`Collection::close`] waits for it. Without a thread the job is left out.
-    fn beside(&self, name: &str, job: impl FnOnce() + Send + 'static) {
+    /// Returns whether it runs.
+    fn beside(&self, name: &str, job: impl FnOnce() + Send + 'static) -> bool {
         let mut jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.retain(|job| !job.is_finished());
-        jobs.extend(std::thread::Builder::new().name(name.into()).spawn(job));
+        let job = std::thread::Builder::new().name(name.into()).spawn(job);
+        let runs = job.is_ok();
+        jobs.extend(job);
+        runs
     }
 
+    /// Says something once, however often it happens.
     fn notice(&self, text: String) {
-        self.0.notices.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        let mut notices = self.0.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        if !notices.contains(&text) {
+            notices.push(text);
+        }
     }
 
     /// Whether jobs should go on although the collection may be closing.
@@ -352,17 +360,17 @@ impl Collection {
     }
 
     /// Lets a job that the writes asked for run beside them.
-    fn start(&self, name: &str, job: impl FnOnce(&Collection) + Send + 'static) {
+    fn start(&self, name: &str, job: impl FnOnce(&Collection) + Send + 'static) -> bool {
         let collection = self.clone();
         self.beside(name, move || {
             let _alone = collection.job();
             job(&collection);
-        });
+        })
     }
 
     /// Starts the compaction that writes made due, from the moment when they did.
-    fn start_compaction(&self, fixed: Fixed) {
-        self.start("auspex-compact", move |collection| {
+    fn start_compaction(&self, writer: &mut Writer, fixed: Fixed) {
+        writer.compacting = self.start("auspex-compact", move |collection| {
             let now = collection.alone().as_ref().map(|writer| writer.log.manifest().generation);
             if now == Some(fixed.generation)
                 && let Err(error) = collection.compact_from(fixed, &Token::default())
@@ -371,15 +379,14 @@ impl Collection {
                 collection.notice(format!("dead rows were not given back: {}", error.message));
             }
             if let Some(writer) = collection.alone().as_mut() {
-                writer.compacting = None;
+                writer.compacting = false;
             }
         });
     }
 
     /// Starts the checkpoint that writes made due.
     fn start_checkpoint(&self, writer: &mut Writer) {
-        writer.keeping = true;
-        self.start("auspex-checkpoint", |collection| {
+        writer.keeping = self.start("auspex-checkpoint", |collection| {
             collection.keep_or_notice();
             if let Some(writer) = collection.alone().as_mut() {
                 writer.keeping = false;
@@ -483,7 +490,11 @@ impl Collection {
         let wait = self.alone().as_ref().is_some_and(wait);
         self.0.hurried.store(!wait, Ordering::Relaxed);
         self.settle();
-        let Some(mut writer) = self.alone().take().filter(|writer| !writer.log.is_read_only()) else { return Ok(()) };
+        self.0.hurried.store(true, Ordering::Relaxed);
+        let writer = self.alone().take();
+        // A write that was under way may have started a job since.
+        self.settle();
+        let Some(mut writer) = writer.filter(|writer| !writer.log.is_read_only()) else { return Ok(()) };
         let synced = writer.log.sync();
         if synced.is_ok() && worth(&writer) && !writer.unsure {
             let snapshot = writer.snapshot();
@@ -557,7 +568,7 @@ impl Collection {
         for (write, token) in writes {
             done.push(writer.carry_out(config, self.0.kernels, write, &token));
             if writer.is_sparse() {
-                overdue = writer.compacting.is_some();
+                overdue = writer.compacting;
                 if !overdue {
                     sparse = Some(writer.fix());
                 }
@@ -567,7 +578,7 @@ impl Collection {
             Ok(()) => {
                 self.publish(writer);
                 if let Some(fixed) = sparse {
-                    self.start_compaction(fixed);
+                    self.start_compaction(writer, fixed);
                 } else if writer.is_due() {
                     self.start_checkpoint(writer);
                 }
@@ -585,11 +596,13 @@ impl Collection {
 
     /// Waits for the compaction under way, and starts the next: rows die faster than they are given back.
     fn catch_up(&self) {
-        drop(self.job());
+        // The lock of the job would not do: its thread may not have it yet.
+        self.settle();
         let mut guard = self.alone();
-        let sparse = |writer: &&mut Writer| writer.compacting.is_none() && writer.is_sparse();
-        if let Some(fixed) = guard.as_mut().filter(sparse).map(Writer::fix) {
-            self.start_compaction(fixed);
+        let sparse = |writer: &&mut Writer| !writer.compacting && writer.is_sparse();
+        if let Some(writer) = guard.as_mut().filter(sparse) {
+            let fixed = writer.fix();
+            self.start_compaction(writer, fixed);
         }
     }
 
@@ -1033,6 +1046,15 @@ mod tests {
             let opened = Collection::existing(disk, &Options::default(), manifest, false);
             assert_eq!(opened.err().unwrap().code, Code::Corrupt, "{entry} {end}");
         }
+    }
+
+    #[test]
+    fn no_two_checkpoints_are_written_under_one_name() {
+        let collection = open();
+        let mut guard = collection.alone();
+        let writer = guard.as_mut().unwrap();
+        let (first, second) = (writer.snapshot(), writer.snapshot());
+        assert_ne!(first.name, second.name);
     }
 
     #[test]

@@ -147,8 +147,12 @@ pub(crate) struct Writer {
     pub unsure: bool,
     /// Set while a checkpoint is on its way that the writes asked for.
     pub keeping: bool,
-    /// Rows, and dead ones among them, at the moment that a compaction on its way was fixed at.
-    pub compacting: Option<(usize, usize)>,
+    /// The last number that a checkpoint was given.
+    numbered: u64,
+    /// Set while a compaction is on its way that the writes asked for.
+    pub compacting: bool,
+    /// Rows that were dead when the last such compaction was fixed, whether it succeeds or not.
+    gone: usize,
 }
 
 impl View {
@@ -211,7 +215,23 @@ impl Writer {
     fn of(log: Log, rows: RowsWriter, ids: Ids, words: usize, tombstones: Tombstones, index: Option<Index>) -> Writer {
         let (ids, tombstones) = (Arc::new(ids), Arc::new(tombstones));
         let (sequence, changes, torn, unsure, keeping) = (0, 0, false, false, false);
-        Writer { log, rows, ids, words, tombstones, index, sequence, changes, torn, unsure, keeping, compacting: None }
+        let (numbered, compacting, gone) = (0, false, 0);
+        Writer {
+            log,
+            rows,
+            ids,
+            words,
+            tombstones,
+            index,
+            sequence,
+            changes,
+            torn,
+            unsure,
+            keeping,
+            numbered,
+            compacting,
+            gone,
+        }
     }
 
     /// Applies frames that the log holds.
@@ -234,7 +254,9 @@ impl Writer {
     /// What a checkpoint is to hold: all that was written so far. The links stay frozen until [`Writer::thaw`].
     pub fn snapshot(&mut self) -> Snapshot {
         self.changes = 0;
-        let number = self.log.checkpoint().map_or(1, |checkpoint| checkpoint.number + 1);
+        // Never one of a file that another thread may still be writing.
+        self.numbered = self.log.checkpoint().map_or(0, |checkpoint| checkpoint.number).max(self.numbered) + 1;
+        let number = self.numbered;
         let unsynced = self.log.position().1.filter(|_| !self.log.is_durable());
         let name = self.log.manifest().index(number);
         Snapshot { number, name, unsynced, ..self.snapshot_into(&self.log.disk()) }
@@ -263,10 +285,10 @@ impl Writer {
         }
     }
 
-    /// Whether dead rows should go now. Only counts decide; a compaction on its way counts as done.
+    /// Whether dead rows should go now. Only counts decide; a compaction on its way counts as done, and so does one
+    /// that failed: what stood in its way will stand in that of the next write.
     pub fn is_sparse(&self) -> bool {
-        let gone = self.compacting.map_or(0, |(_, dead)| dead);
-        !self.torn && compaction::due(self.tombstones.len() - gone, self.rows.len() - gone)
+        !self.torn && compaction::due(self.tombstones.len() - self.gone, self.rows.len() - self.gone)
     }
 
     /// Whether dead rows are so many that closing waits until they are gone: half of all.
@@ -288,7 +310,7 @@ impl Writer {
 
     /// As [`Writer::fixed`], for a compaction that the writes ask for.
     pub fn fix(&mut self) -> Fixed {
-        self.compacting = Some((self.rows.len(), self.tombstones.len()));
+        (self.compacting, self.gone) = (true, self.tombstones.len());
         self.fixed()
     }
 

@@ -244,3 +244,27 @@ fn rows_with_long_metadata_are_not_put_into_one_frame() {
     collection.close().unwrap();
     std::fs::remove_dir_all(&path).unwrap();
 }
+
+#[test]
+fn a_compaction_that_failed_is_not_tried_again_at_each_write() {
+    let (path, stored) = folder("failing");
+    let collection = Collection::open(&stored).unwrap();
+    upsert(&collection, names(0..8192), &Random(10).vectors(8192, DIM)).unwrap();
+    collection.close().unwrap();
+    let log = path.join("log-1-0001");
+    let mut bytes = std::fs::read(&log).unwrap();
+    // In a block of nothing but vectors: neither opening nor deleting other rows reads it.
+    bytes[130_000] ^= 1;
+    std::fs::write(&log, &bytes).unwrap();
+    let collection = Collection::open(&stored).unwrap();
+    for round in 0..20 {
+        let first = 1000 + round * 10;
+        let gone = if round == 0 { first..first + 2090 } else { first + 2080..first + 2090 };
+        commit(&collection, Write::Delete(names(gone))).unwrap();
+        collection.settle();
+    }
+    let notices = collection.stats().unwrap().notices;
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    drop(collection);
+    std::fs::remove_dir_all(&path).unwrap();
+}
