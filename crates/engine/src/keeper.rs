@@ -70,7 +70,7 @@ impl Snapshot {
     /// Makes the log durable up to the position, and writes the file.
     pub fn write(&self, go_on: &dyn Fn() -> bool) -> std::result::Result<Checkpointed, Failed> {
         if let Some(segment) = &self.unsynced {
-            self.disk.sync(segment).map_err(Failed::Log)?;
+            segment.syncing(|| self.disk.sync(segment)).map_err(Failed::Log)?;
         }
         let view = &self.view;
         let mut sections: Vec<Section> = view.rows.sections(view.count);

@@ -257,7 +257,7 @@ impl Log {
         self.writable()?;
         if self.durable < self.sequence {
             if let Some(last) = self.segments.last().map(Arc::clone)
-                && let Err(error) = self.disk.sync(&last)
+                && let Err(error) = last.syncing(|| self.disk.sync(&last))
             {
                 return Err(self.poisoned(&error));
             }

@@ -58,6 +58,8 @@ pub(crate) struct Segment {
     readable: AtomicUsize,
     /// Held while bytes are stored. The log has one writer: nobody ever waits for it.
     storing: Mutex<()>,
+    /// Held while bytes are made durable: why that failed.
+    unsynced: Mutex<Option<Error>>,
 }
 
 impl Segment {
@@ -73,7 +75,7 @@ impl Segment {
 
     fn of(name: &str, block: Block, file: Option<File>, readable: usize) -> Segment {
         let (end, readable) = (AtomicUsize::new(readable), AtomicUsize::new(readable));
-        Segment { name: name.into(), block, file, end, readable, storing: Mutex::new(()) }
+        Segment { name: name.into(), block, file, end, readable, storing: Mutex::default(), unsynced: Mutex::default() }
     }
 
     pub fn name(&self) -> &str {
@@ -126,6 +128,16 @@ impl Segment {
     /// Lets everybody read what was stored.
     pub fn publish(&self) {
         self.readable.store(self.end(), Ordering::Release);
+    }
+
+    /// Runs a sync, one at a time, and none after one that failed: the system tells of a failure only once, and whoever
+    /// asks next would take the bytes for durable.
+    pub fn syncing(&self, sync: impl FnOnce() -> Result<()>) -> Result<()> {
+        let mut failed = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_none() {
+            *failed = sync().err();
+        }
+        failed.clone().map_or(Ok(()), Err)
     }
 
     /// Makes what was stored durable.
@@ -208,6 +220,14 @@ mod tests {
         let segment = Segment::heap("log", 128).unwrap();
         append(&segment, &[1; 64]);
         segment.bytes(0, 65);
+    }
+
+    #[test]
+    fn a_sync_that_failed_is_not_tried_again() {
+        let segment = Segment::heap("log", 64).unwrap();
+        segment.syncing(|| Ok(())).unwrap();
+        let failed = || Err(Error::new(crate::error::Code::Io, "once"));
+        assert!(segment.syncing(failed).is_err() && segment.syncing(|| Ok(())).is_err());
     }
 
     #[test]
