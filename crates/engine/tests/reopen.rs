@@ -335,3 +335,21 @@ fn a_frame_header_of_any_bytes_is_damage() {
         std::fs::remove_dir_all(&path).unwrap();
     }
 }
+
+#[test]
+fn a_reader_does_not_follow_another_collection() {
+    let path = folder("another");
+    let write = |n| {
+        let collection = Collection::open(&at(&path, "l2")).unwrap();
+        upsert(&collection, (0..n).map(|row| row.to_string()).collect(), &Random(6).vectors(n, DIM)).unwrap();
+        collection.close().unwrap();
+    };
+    write(3);
+    let reader = Collection::open(&Options { mode: Some("readonly".into()), ..at(&path, "l2") }).unwrap();
+    assert!(!reader.refresh().unwrap());
+    std::fs::remove_dir_all(&path).unwrap();
+    write(50);
+    assert_eq!(reader.refresh().unwrap_err().code, Code::Corrupt);
+    assert_eq!(reader.len(), 3);
+    std::fs::remove_dir_all(&path).unwrap();
+}

@@ -128,6 +128,9 @@ impl Log {
         let mut manifest = Manifest::load(&*self.disk)?.ok_or_else(missing)?;
         let from = self.position().0;
         loop {
+            if manifest.salt != self.manifest.salt {
+                return Err(Error::corrupt(MANIFEST, 0, "another collection took the place of the one that is read"));
+            }
             if manifest.generation != self.manifest.generation || manifest.segments.len() < self.segments.len() {
                 return Ok(None);
             }
