@@ -27,7 +27,7 @@ use crate::storage::disk::{Disk, Heap};
 use crate::storage::folder::Folder;
 use crate::storage::frame::Draft;
 use crate::storage::log::Log;
-use crate::storage::manifest::{Checkpointed, MANIFEST, MANIFEST_NEW, Manifest, Position};
+use crate::storage::manifest::{self, Checkpointed, MANIFEST, MANIFEST_NEW, Manifest, Position};
 use crate::token::Token;
 use crate::verify::{self, Problem};
 use crate::view::View;
@@ -94,7 +94,7 @@ impl Collection {
             return Collection::existing(disk, options, manifest, false);
         }
         let others: Vec<String> = disk.list()?.into_iter().filter(|name| name != MANIFEST_NEW).collect();
-        if others.iter().any(|name| name.starts_with("log-")) {
+        if others.iter().any(|name| manifest::is_named(name, "log-")) {
             return Err(Error::corrupt(MANIFEST, 0, "it is missing beside the log"));
         }
         if !create {

@@ -353,3 +353,14 @@ fn a_reader_does_not_follow_another_collection() {
     assert_eq!(reader.len(), 3);
     std::fs::remove_dir_all(&path).unwrap();
 }
+
+#[test]
+fn files_of_the_user_are_left_alone() {
+    let path = folder("user");
+    drop(Collection::open(&at(&path, "l2")).unwrap());
+    std::fs::write(path.join("log-book.txt"), "mine").unwrap();
+    std::fs::write(path.join("log-9-0001"), "left over").unwrap();
+    drop(Collection::open(&at(&path, "l2")).unwrap());
+    assert!(path.join("log-book.txt").exists() && !path.join("log-9-0001").exists());
+    std::fs::remove_dir_all(&path).unwrap();
+}

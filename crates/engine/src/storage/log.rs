@@ -18,7 +18,7 @@ use crate::options::{Config, Durability};
 use crate::storage::checkpoint::Checkpoint;
 use crate::storage::disk::Disk;
 use crate::storage::frame::{self, HEADER, Header, Numbers, Unnumbered};
-use crate::storage::manifest::{Checkpointed, MANIFEST, MANIFEST_NEW, Manifest, Named, Position, Stored};
+use crate::storage::manifest::{self, Checkpointed, MANIFEST, MANIFEST_NEW, Manifest, Named, Position, Stored};
 use crate::storage::segment::Segment;
 
 const FIRST_SEGMENT: usize = 64 * 1024;
@@ -160,7 +160,7 @@ impl Log {
         let mut named: Vec<String> = (0..self.manifest.segments.len()).map(|i| self.manifest.segment(i)).collect();
         named.extend(self.manifest.checkpoint.map(|checkpoint| self.manifest.index(checkpoint.number)));
         for name in self.disk.list().unwrap_or_default() {
-            let ours = name.starts_with("log-") || name.starts_with("index-");
+            let ours = ["log-", "index-"].iter().any(|kind| manifest::is_named(&name, kind));
             if name == MANIFEST_NEW || ours && !named.contains(&name) {
                 // What cannot be removed takes room and nothing else.
                 let _ = self.disk.remove(&name);

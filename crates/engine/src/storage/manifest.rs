@@ -21,6 +21,12 @@ pub(crate) const FIRST_INDEX: &str = "index-1-1";
 const FORMAT: u64 = 1;
 const LONGEST: usize = 16 << 20;
 
+/// Whether a file is named as collections name their files of this kind, `log-` or `index-`: by two numbers.
+pub(crate) fn is_named(name: &str, kind: &str) -> bool {
+    let numbers = name.strip_prefix(kind).and_then(|numbers| numbers.split_once('-'));
+    numbers.is_some_and(|(generation, number)| generation.parse::<u32>().is_ok() && number.parse::<u64>().is_ok())
+}
+
 /// A segment, as the manifest knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Named {
@@ -297,5 +303,11 @@ mod tests {
         newer.durable = 10;
         assert!(older.continues(&older) && newer.continues(&older) && !older.continues(&newer));
         assert!(!Manifest { salt: 6, ..newer }.continues(&older));
+    }
+
+    #[test]
+    fn files_of_the_user_are_not_taken_for_a_collections() {
+        assert!(is_named("log-1-0001", "log-") && is_named("index-12-3", "index-"));
+        assert!(["log-book.txt", "log-1", "log-1-2-3", "log-2024-05.txt"].iter().all(|name| !is_named(name, "log-")));
     }
 }
