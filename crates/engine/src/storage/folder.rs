@@ -43,9 +43,10 @@ impl Folder {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound && !create => return Ok(None),
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
                 std::fs::create_dir_all(path).map_err(|error| failed("create", path, &error))?;
-                if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                    sync_folder(parent)?;
+                for parent in missing.iter().filter_map(|folder| folder.parent()) {
+                    sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
                 }
             }
             Err(error) => return Err(failed("open", path, &error)),
