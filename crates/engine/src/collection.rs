@@ -485,8 +485,7 @@ impl Collection {
         let worth = |writer: &Writer| !writer.torn && writer.log.is_kept() && keeper::worth(writer.changes);
         // A checkpoint can only be taken of an index that was checked. And who always closes soon after writing is not
         // to pile up dead rows for ever.
-        let wait =
-            |writer: &Writer| worth(writer) && writer.unsure || writer.compacting.is_some() && writer.is_crowded();
+        let wait = |writer: &Writer| worth(writer) && writer.unsure || writer.compacting && writer.is_crowded();
         let wait = self.alone().as_ref().is_some_and(wait);
         self.0.hurried.store(!wait, Ordering::Relaxed);
         self.settle();
