@@ -817,13 +817,13 @@ impl Collection {
     /// The collection is closed, or the token was cancelled. What is wrong is not an error but in the report.
     pub fn verify(&self, token: &Token) -> Result<Vec<Problem>> {
         let _alone = self.job();
-        let (view, position, log) = {
+        let (view, position, log, followed) = {
             let guard = self.writer()?;
             let writer = guard.as_ref().ok_or_else(Error::closed)?;
             let Fixed { view, position, .. } = writer.fixed();
-            (view, position, writer.log.reader())
+            (view, position, writer.log.reader(), writer.log.is_read_only())
         };
-        let mut problems = verify::verify(&view, &self.0.config, &log, position, token)?;
+        let mut problems = verify::verify(&view, &self.0.config, &log, position, followed, token)?;
         problems.extend(self.problems()?.into_iter().map(|detail| Problem { code: "graph", detail }));
         let live = view.live();
         let find = |query: &[f32], exact: bool| {

@@ -23,12 +23,14 @@ pub struct Problem {
     pub detail: String,
 }
 
-/// Checks the log up to a position, the files, and ids and codes against the rows.
+/// Checks the log up to a position, the files, and ids and codes against the rows. A log that is `followed` is written
+/// by somebody else.
 pub(crate) fn verify(
     view: &View,
     config: &Config,
     log: &Log,
     position: Position,
+    followed: bool,
     token: &Token,
 ) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
@@ -43,7 +45,7 @@ pub(crate) fn verify(
     token.begin(u64::from(view.count));
     note("log", log.audit(position, &|| token.check()))?;
     if log.disk().lasts() {
-        note("files", log.audit_files())?;
+        note("files", log.audit_files(followed))?;
     }
     let mut found = 0;
     for row in 0..view.count {

@@ -31,7 +31,7 @@ pub(crate) trait Disk: Send + Sync {
     fn open(&self, name: &str, len: usize) -> Result<Arc<Segment>>;
     /// The bytes of a segment that nobody writes any more, to be changed in memory alone.
     fn map(&self, name: &str, len: usize) -> Result<Arc<Block>>;
-    /// Whether this handle writes what is there when the collection is opened again.
+    /// Whether what is written here is there when the collection is opened again.
     fn lasts(&self) -> bool;
     /// Writes `bytes` behind what the segment holds; they can be read once [`Segment::publish`] is called.
     fn append(&self, segment: &Segment, bytes: &[u8]) -> Result<()>;

@@ -8,7 +8,8 @@
 //! ```
 //! Reading stops at the first bad frame. If that frame was once known to be durable (MANIFEST says so, or its segment is
 //! sealed behind it, or a later frame was written in that knowledge), the file is damaged. Else it is a write that never
-//! finished, and the next frame takes its place: frames are chained, so what lies behind it is none of them.
+//! finished, and the next frame takes its place. Frames are chained, so what lies behind it is none of them; but a frame
+//! written again to the byte would have it follow, so where whole frames lie behind, the next goes into a new segment.
 
 use std::sync::Arc;
 
@@ -48,6 +49,8 @@ pub(crate) struct Log {
     poison: Option<Error>,
     /// Whether MANIFEST names this log; a successor waits for its day.
     named: bool,
+    /// Whether frames of lost writes lie behind the last one, so that none may be put in front of them.
+    littered: bool,
 }
 
 impl Log {
@@ -55,8 +58,12 @@ impl Log {
     pub fn create(disk: Arc<dyn Disk>, config: &Config, salt: u64) -> Result<Log> {
         let manifest = Manifest::new(config, salt);
         manifest.store(&*disk)?;
-        let (durability, segments) = (config.durability, Arc::default());
-        Ok(Log { disk, manifest, segments, durability, sequence: 0, durable: 0, link: 0, poison: None, named: true })
+        Ok(Log::of(disk, manifest, config.durability, None, true))
+    }
+
+    fn of(disk: Arc<dyn Disk>, manifest: Manifest, durability: Durability, poison: Option<Error>, named: bool) -> Log {
+        let (sequence, durable, link, littered) = (0, 0, 0, false);
+        Log { disk, manifest, segments: Arc::default(), durability, sequence, durable, link, poison, named, littered }
     }
 
     /// The log that `manifest` names, and its frames from a position on, each checked against its checksums. A log that
@@ -69,17 +76,7 @@ impl Log {
         readonly: bool,
     ) -> Result<(Log, Vec<(Header, Place)>)> {
         let poison = readonly.then(|| Error::new(Code::ReadOnly, "the collection was opened with mode \"readonly\""));
-        let mut log = Log {
-            disk,
-            manifest,
-            segments: Arc::default(),
-            durability,
-            sequence: 0,
-            durable: 0,
-            link: 0,
-            poison,
-            named: true,
-        };
+        let mut log = Log::of(disk, manifest, durability, poison, true);
         let frames = log.read_from(from)?;
         let (sequence, durable) = (log.sequence, log.manifest.durable);
         if durable > sequence {
@@ -103,6 +100,7 @@ impl Log {
         let mut segments = (*self.segments).clone();
         segments.truncate(from.segment);
         let mut frames: Vec<(Header, Place)> = Vec::new();
+        let mut littered = false;
         for (i, named) in manifest.segments.iter().enumerate().skip(segments.len()) {
             let segment = disk.open(&manifest.segment(i), named.len)?;
             let last = i + 1 == manifest.segments.len();
@@ -111,12 +109,17 @@ impl Log {
             }
             let end = match named.sealed {
                 Some(sealed) if i < from.segment => sealed,
-                sealed => read(&segment, i, manifest, sealed, from, self.poison.is_some(), &mut frames)?,
+                sealed => {
+                    let end;
+                    (end, littered) = read(&segment, i, manifest, sealed, from, self.poison.is_some(), &mut frames)?;
+                    end
+                }
             };
             segment.settle(end);
             segments.push(segment);
         }
         self.segments = Arc::new(segments);
+        self.littered = littered;
         self.sequence = from.sequence + frames.len() as u64;
         self.link = frames.last().map_or(from.link, |(header, _)| header.link());
         Ok(frames)
@@ -182,7 +185,7 @@ impl Log {
     pub fn append(&mut self, frame: Unnumbered, first_row: u32) -> Result<(Header, Place)> {
         self.writable()?;
         let len = frame.buffer.bytes().len();
-        if self.segments.last().is_none_or(|last| last.len() - last.end() < len) {
+        if self.littered || self.segments.last().is_none_or(|last| last.len() - last.end() < len) {
             self.allocate(len)?;
         }
         let segment = self.segments.len() - 1;
@@ -247,6 +250,7 @@ impl Log {
             Err(Stored::Unknown(error)) => return Err(self.poisoned(&error)),
         }
         self.manifest = next;
+        self.littered = false;
         Arc::make_mut(&mut self.segments).push(segment);
         Ok(())
     }
@@ -286,8 +290,7 @@ impl Log {
         let generation = self.manifest.generation + 1;
         let manifest =
             Manifest { generation, segments: Vec::new(), durable: 0, checkpoint: None, ..self.manifest.clone() };
-        let (disk, durability, segments) = (Arc::clone(&self.disk), self.durability, Arc::default());
-        Ok(Log { disk, manifest, segments, durability, sequence: 0, durable: 0, link: 0, poison: None, named: false })
+        Ok(Log::of(Arc::clone(&self.disk), manifest, self.durability, None, false))
     }
 
     /// Makes MANIFEST name this log instead of the one before it, whose files are removed. When this fails, the one
@@ -397,8 +400,21 @@ impl Log {
     }
 
     /// Checks that MANIFEST says what this log does, or has grown from that, and that every file that this log has is
-    /// there in its length.
-    pub fn audit_files(&self) -> Result<()> {
+    /// there in its length. Of a log that is followed its writer may have removed them meanwhile.
+    pub fn audit_files(&self, followed: bool) -> Result<()> {
+        let audited = self.audit_named();
+        let Manifest { salt, generation, checkpoint, .. } = self.manifest;
+        match Manifest::load(&*self.disk)? {
+            Some(now)
+                if followed && now.salt == salt && (now.generation, now.checkpoint) != (generation, checkpoint) =>
+            {
+                Ok(())
+            }
+            _ => audited,
+        }
+    }
+
+    fn audit_named(&self) -> Result<()> {
         if Manifest::load(&*self.disk)?.is_none_or(|there| !there.continues(&self.manifest)) {
             return Err(Error::corrupt(MANIFEST, 0, "it is not what this collection wrote"));
         }
@@ -457,7 +473,8 @@ impl Log {
     }
 }
 
-/// Reads the frames of segment `index` into `frames`; returns where the last one ends.
+/// Reads the frames of segment `index` into `frames`; returns where the last one ends, and whether other frames lie
+/// behind it.
 fn read(
     segment: &Segment,
     index: usize,
@@ -466,7 +483,7 @@ fn read(
     from: Position,
     readonly: bool,
     frames: &mut Vec<(Header, Place)>,
-) -> Result<usize> {
+) -> Result<(usize, bool)> {
     let there = segment.written();
     if sealed.is_some_and(|sealed| sealed > there) {
         return Err(Error::corrupt(segment.name(), there, "its last frames are missing"));
@@ -495,20 +512,21 @@ fn read(
                 frames.push((header, Place { segment: index as u32, offset: offset as u32 }));
                 offset += header.frame_len();
             }
-            Err((at, what))
-                if sealed.is_some() || manifest.durable >= next || !readonly && promised(rest, manifest.salt, next) =>
-            {
-                return Err(Error::corrupt(segment.name(), offset + at, what));
+            Err((at, what)) => {
+                let promised = if readonly { None } else { promised(rest, manifest.salt) };
+                if sealed.is_some() || manifest.durable >= next || promised >= Some(next) {
+                    return Err(Error::corrupt(segment.name(), offset + at, what));
+                }
+                return Ok((offset, promised.is_some()));
             }
-            Err(_) => break,
         }
     }
-    Ok(offset)
+    Ok((offset, false))
 }
 
-/// Whether a frame behind the bad one was written in the knowledge that frame `sequence` is durable.
-fn promised(rest: &[u8], salt: u64, sequence: u64) -> bool {
+/// Up to which sequence the frames behind a bad one knew that frames are durable; `None` when there are none.
+fn promised(rest: &[u8], salt: u64) -> Option<u64> {
     let headers = rest.chunks_exact(ALIGN).skip(1);
     debug_assert_eq!(HEADER, ALIGN);
-    headers.filter_map(|bytes| Header::read(bytes, salt).ok()).any(|header| header.synced >= sequence)
+    headers.filter_map(|bytes| Header::read(bytes, salt).ok()).map(|header| header.synced).max()
 }
