@@ -283,8 +283,11 @@ impl Collection {
         }
     }
 
-    /// Shows what was written. Only under the writer's lock.
+    /// Shows what was written, unless it is in doubt whether it was. Only under the writer's lock.
     fn publish(&self, writer: &Writer) {
+        if writer.log.is_in_doubt() {
+            return;
+        }
         let newer = Arc::new(writer.view());
         self.0.live.store(newer.live(), Ordering::Release);
         // Under the writer's lock only `close` replaces views, and what it left stays.

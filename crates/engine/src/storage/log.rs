@@ -212,6 +212,11 @@ impl Log {
         }
     }
 
+    /// Whether a write or a sync failed, so that nobody knows what is on the disk.
+    pub fn is_in_doubt(&self) -> bool {
+        self.poison.is_some() && !self.is_read_only()
+    }
+
     /// Whether frames can be appended, and if not, why.
     pub fn writable(&self) -> Result<()> {
         self.poison.clone().map_or(Ok(()), Err)

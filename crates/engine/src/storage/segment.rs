@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::{Error, Result};
 use crate::memory::Block;
 
-/// Bytes of one owner, aligned to [`ALIGN`]: a frame while it is filled.
+/// Bytes of one owner, aligned to [`crate::memory::ALIGN`]: a frame while it is filled.
 pub(crate) struct Buffer(Block);
 
 impl Buffer {
