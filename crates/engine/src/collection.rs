@@ -443,7 +443,11 @@ impl Collection {
     ) -> Result<()> {
         writer.thaw();
         match written {
-            Ok(checkpoint) => writer.log.adopt(checkpoint).inspect_err(|_| snapshot.discard()),
+            Ok(checkpoint) => {
+                writer.log.adopt(checkpoint).inspect_err(|_| snapshot.discard())?;
+                writer.changes = writer.changes.saturating_sub(snapshot.changes);
+                Ok(())
+            }
             Err(Failed::Log(error)) => {
                 writer.log.poison(&error);
                 Err(error)
@@ -1048,6 +1052,17 @@ mod tests {
             let opened = Collection::existing(disk, &Options::default(), manifest, false);
             assert_eq!(opened.err().unwrap().code, Code::Corrupt, "{entry} {end}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_that_was_not_written_is_still_worth_one_at_the_end() {
+        let collection = open();
+        collection.commit(vec![(Write::Insert(draft(&collection, 0..300)), Arc::default())]).remove(0).unwrap();
+        let mut guard = collection.alone();
+        let writer = guard.as_mut().unwrap();
+        let ended = writer.snapshot();
+        Collection::adopt(writer, &ended, Err(Failed::File(Error::closed()))).unwrap_err();
+        assert!(keeper::worth(writer.changes));
     }
 
     #[test]

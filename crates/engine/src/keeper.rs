@@ -46,6 +46,8 @@ pub(crate) struct Snapshot {
     pub name: String,
     pub number: u64,
     pub position: Position,
+    /// Rows that it holds and the checkpoint before it does not.
+    pub changes: u64,
     /// The segment whose frames may not be durable yet.
     pub unsynced: Option<Arc<Segment>>,
 }

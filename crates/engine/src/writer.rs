@@ -141,6 +141,8 @@ pub(crate) struct Writer {
     sequence: u64,
     /// Rows written or deleted since the last checkpoint.
     pub changes: u64,
+    /// The same since the last attempt at one: after a failure the next is not tried before as many are due again.
+    pub attempted: u64,
     /// Set while the parts may disagree; a panic in between leaves it so.
     pub torn: bool,
     /// Set while the checkpoint that the index came from is not wholly checked.
@@ -214,7 +216,7 @@ impl Writer {
 
     fn of(log: Log, rows: RowsWriter, ids: Ids, words: usize, tombstones: Tombstones, index: Option<Index>) -> Writer {
         let (ids, tombstones) = (Arc::new(ids), Arc::new(tombstones));
-        let (sequence, changes, torn, unsure, keeping) = (0, 0, false, false, false);
+        let (sequence, changes, attempted, torn, unsure, keeping) = (0, 0, 0, false, false, false);
         let (numbered, compacting, gone) = (0, false, 0);
         Writer {
             log,
@@ -225,6 +227,7 @@ impl Writer {
             index,
             sequence,
             changes,
+            attempted,
             torn,
             unsure,
             keeping,
@@ -253,7 +256,7 @@ impl Writer {
 
     /// What a checkpoint is to hold: all that was written so far. The links stay frozen until [`Writer::thaw`].
     pub fn snapshot(&mut self) -> Snapshot {
-        self.changes = 0;
+        self.attempted = 0;
         // Never one of a file that another thread may still be writing.
         self.numbered = self.log.checkpoint().map_or(0, |checkpoint| checkpoint.number).max(self.numbered) + 1;
         let number = self.numbered;
@@ -275,6 +278,7 @@ impl Writer {
             number: 1,
             position: self.log.position().0,
             unsynced: None,
+            changes: self.changes,
         }
     }
 
@@ -283,6 +287,12 @@ impl Writer {
         if let Some(index) = &self.index {
             index.thaw();
         }
+    }
+
+    /// Counts rows that the checkpoint in force does not hold.
+    fn count(&mut self, rows: u64) {
+        self.changes = self.changes.saturating_add(rows);
+        self.attempted = self.attempted.saturating_add(rows);
     }
 
     /// Whether dead rows should go now. Only counts decide; a compaction on its way counts as done, and so does one
@@ -299,7 +309,7 @@ impl Writer {
     /// Whether a checkpoint should be taken now.
     pub fn is_due(&self) -> bool {
         let ready = !self.keeping && !self.unsure && !self.torn && self.log.is_kept();
-        ready && keeper::due(self.changes, self.rows.len())
+        ready && keeper::due(self.attempted, self.rows.len())
     }
 
     /// What is there now, and up to where the log tells it: what a compaction starts from.
@@ -323,7 +333,7 @@ impl Writer {
     /// An empty writer on the log's successor.
     pub fn successor(&self, config: &Config) -> Result<Writer> {
         let mut writer = Writer::new(config, self.log.successor()?)?;
-        writer.changes = u64::MAX / 2;
+        writer.count(u64::MAX / 2);
         Ok(writer)
     }
 
@@ -331,7 +341,7 @@ impl Writer {
     pub fn drop_index(&mut self) {
         self.index = None;
         self.unsure = false;
-        self.changes = u64::MAX / 2;
+        self.count(u64::MAX / 2);
     }
 
     /// Makes the index that is missing.
@@ -427,9 +437,9 @@ impl Writer {
         let segment = Arc::clone(&segments[place.segment as usize]);
         let bytes = segment.bytes(place.offset as usize, header.frame_len());
         self.sequence = header.sequence;
-        self.changes += u64::from(header.rows);
+        self.count(u64::from(header.rows));
         if header.kind == Kind::Clear {
-            self.changes += (self.rows.len() - self.tombstones.len()) as u64;
+            self.count((self.rows.len() - self.tombstones.len()) as u64);
             self.tombstones = Arc::new(Tombstones::all(self.rows.len()));
             // Views of what was there keep what they have.
             (self.ids, self.words, self.index) = (Arc::new(Ids::with_room(0)?), 0, None);

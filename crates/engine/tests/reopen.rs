@@ -369,3 +369,28 @@ fn files_of_the_user_are_left_alone() {
     assert!(path.join("log-book.txt").exists() && !path.join("log-9-0001").exists());
     std::fs::remove_dir_all(&path).unwrap();
 }
+
+/// Prints how long a large collection takes to open after a clean close, and its first search.
+#[test]
+#[ignore = "long: a million rows, 1 GB of disk"]
+fn long_a_million_rows_open_at_once() {
+    let (rows, dim) = (1_000_000, 128);
+    let path = folder("million");
+    let stored = || Options { dim: Some(dim as f64), ..at(&path, "l2") };
+    let collection = Collection::open(&stored()).unwrap();
+    common::fill(&collection, &Random(1).clustered(rows, dim, 2000), 500_000);
+    collection.close().unwrap();
+    for _ in 0..3 {
+        let start = std::time::Instant::now();
+        let opened = Collection::open(&stored()).unwrap();
+        let open = start.elapsed();
+        let query = Random(2).clustered(1, dim, 2000);
+        let hits = opened.search(&query, &SearchOptions::default(), &Token::default()).unwrap();
+        println!("{rows} rows open in {open:?}, first search answered after {:?}", start.elapsed());
+        assert!(hits.len() == 10 && opened.len() == rows);
+        wait(&opened);
+        assert_eq!(opened.stats().unwrap().notices, Vec::<String>::new());
+        opened.close().unwrap();
+    }
+    std::fs::remove_dir_all(&path).unwrap();
+}
