@@ -21,7 +21,7 @@ use crate::graph::batch::{Context, hash, same};
 use crate::graph::layer::{Layer, PROTECTED};
 use crate::graph::partition::{Block, HOME, Leaves, NO_DOTS, Panels, partition, reserved};
 use crate::graph::search::Candidate;
-use crate::graph::select::SLACK;
+use crate::graph::select::{Neighbors, select};
 use crate::graph::{GraphWriter, LAYERS, level};
 use crate::options::Metric;
 
@@ -338,6 +338,7 @@ fn connect(
 ) -> Result<()> {
     let (workers, capacity) = (context.workers, layer.capacity());
     let few = if context.config.metric == Metric::Dot { FEW_DOT } else { FEW };
+    let slots = Slots { block, kernels: context.kernels };
     // A slot's record: how many links it chose, and which.
     let record = capacity + 1;
     let mut forward = reserved(block.len() * record, 0_u32)?;
@@ -349,11 +350,11 @@ fn connect(
             for (i, record) in piece.chunks_exact_mut(capacity + 1).enumerate() {
                 let slot = first / (capacity + 1) + i;
                 find(slot, Reach::Near, found);
-                select(block, context.kernels, found, capacity, |_| false, chosen);
+                select(slots, found, capacity, |_| false, chosen);
                 if chosen.len() < few {
                     let reach = if chosen.len() < FEW { Reach::Leaves } else { Reach::Home };
                     find(slot, reach, found);
-                    select(block, context.kernels, found, capacity, |_| false, chosen);
+                    select(slots, found, capacity, |_| false, chosen);
                 }
                 record[0] = chosen.len() as u32;
                 record[1..].iter_mut().zip(chosen.iter()).for_each(|(link, chosen)| *link = chosen.slot());
@@ -467,44 +468,36 @@ impl Merge {
             rank += 1;
             rank <= OVERFLOW || marked(candidate.slot())
         });
-        select(block, kernels, &self.candidates, capacity, marked, &mut self.chosen);
+        select(Slots { block, kernels }, &self.candidates, capacity, marked, &mut self.chosen);
         let chosen = self.chosen.iter().map(|c| if marked(c.slot()) { c.slot() | PROTECTED } else { c.slot() });
         self.links = chosen.collect();
     }
 }
 
-/// [`crate::graph::select::select_neighbors`] on a block.
-fn select(
-    block: &Block,
-    kernels: &Kernels,
-    candidates: &[Candidate],
-    max: usize,
-    protected: impl Fn(u32) -> bool,
-    chosen: &mut Vec<Candidate>,
-) {
-    chosen.clear();
-    let mut owed = candidates.iter().filter(|candidate| protected(candidate.slot())).count();
-    candidates.iter().for_each(|candidate| prefetch(block.code(candidate.slot() as usize)));
-    for &candidate in candidates {
-        let must = protected(candidate.slot());
-        if must {
-            owed -= 1;
-        } else if chosen.len() + owed >= max {
-            if owed == 0 {
-                return;
-            }
-            continue;
-        }
-        let diverse = must
-            || chosen.chunks(4).all(|four| {
-                let others = std::array::from_fn(|i| four[i.min(four.len() - 1)].slot());
-                let distances = block.distances(kernels, candidate.slot() as usize, &others);
-                distances.iter().all(|&d| SLACK * d > candidate.distance())
-            });
-        if diverse {
-            chosen.push(candidate);
-        }
+/// Rows of a block, as the diversity rule sees them.
+#[derive(Clone, Copy)]
+struct Slots<'a> {
+    block: &'a Block,
+    kernels: &'a Kernels,
+}
+
+impl Neighbors for Slots<'_> {
+    #[inline(always)]
+    fn prefetch(&self, slot: u32) {
+        prefetch(self.block.code(slot as usize));
     }
+
+    #[inline(always)]
+    fn all(&self, slot: u32, taken: &[Candidate], is_far: impl Fn(f32) -> bool) -> bool {
+        taken.chunks(4).all(|four| {
+            let others = std::array::from_fn(|i| four[i.min(four.len() - 1)].slot());
+            self.block.distances(self.kernels, slot as usize, &others).into_iter().all(&is_far)
+        })
+    }
+
+    /// The list that the rule keeps is all it takes.
+    #[inline(always)]
+    fn push(&mut self, _: u32) {}
 }
 
 #[cfg(test)]
@@ -512,6 +505,7 @@ mod tests {
     use super::*;
     use crate::codes::mix;
     use crate::graph::partition::block;
+    use crate::graph::select::SLACK;
 
     fn truth(block: &Block, a: u32, b: u32) -> f32 {
         let codes = block.code(a as usize).iter().zip(block.code(b as usize));
@@ -564,7 +558,7 @@ mod tests {
                 candidates.sort_unstable();
                 for (max, every) in [(32, 0), (5, 0), (16, 7), (16, 4)] {
                     let protected = |slot: u32| every > 0 && slot.is_multiple_of(every);
-                    select(&block, kernels, &candidates, max, protected, &mut chosen);
+                    select(Slots { block: &block, kernels }, &candidates, max, protected, &mut chosen);
                     let mut wanted: Vec<Candidate> = Vec::new();
                     for (i, &c) in candidates.iter().enumerate() {
                         let owed = candidates[i..].iter().filter(|c| protected(c.slot())).count();

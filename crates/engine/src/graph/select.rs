@@ -14,6 +14,40 @@ pub(super) const SLACK: f32 = 1.2;
 /// Candidates whose codes are asked for before the one that is looked at.
 const AHEAD: usize = 4;
 
+/// Neighbors that were taken, wherever their codes lie.
+pub(super) trait Neighbors {
+    /// Asks for a candidate's code to be brought near.
+    fn prefetch(&self, slot: u32);
+    /// Whether `is_far` holds for the distances of a candidate to all of them, which are `taken`.
+    fn all(&self, slot: u32, taken: &[Candidate], is_far: impl Fn(f32) -> bool) -> bool;
+    /// Hears of one more that was taken.
+    fn push(&mut self, slot: u32);
+}
+
+/// Nodes of the graph, by their slots of a layer.
+struct Nodes<'a> {
+    codes: &'a Codes,
+    layer: &'a Layer,
+    taken: Taken<'a>,
+}
+
+impl Neighbors for Nodes<'_> {
+    #[inline(always)]
+    fn prefetch(&self, slot: u32) {
+        self.codes.prefetch(self.layer.node(slot));
+    }
+
+    #[inline(always)]
+    fn all(&self, slot: u32, _: &[Candidate], is_far: impl Fn(f32) -> bool) -> bool {
+        self.taken.all(self.layer.node(slot), is_far)
+    }
+
+    #[inline(always)]
+    fn push(&mut self, slot: u32) {
+        self.taken.push(self.layer.node(slot));
+    }
+}
+
 /// Chooses at most `max` of the sorted `candidates`, which are slots of `layer`, into `chosen`. Candidates that
 /// `protected` names are always taken; their mark is left to the caller.
 pub(crate) fn select_neighbors(
@@ -24,12 +58,23 @@ pub(crate) fn select_neighbors(
     protected: impl Fn(u32) -> bool,
     chosen: &mut Vec<Candidate>,
 ) {
+    select(Nodes { codes, layer, taken: Taken::new(codes, max) }, candidates, max, protected, chosen);
+}
+
+/// The rule itself, over whatever can say how far candidates are from each other.
+#[inline(always)]
+pub(super) fn select(
+    mut taken: impl Neighbors,
+    candidates: &[Candidate],
+    max: usize,
+    protected: impl Fn(u32) -> bool,
+    chosen: &mut Vec<Candidate>,
+) {
     chosen.clear();
     let mut owed = candidates.iter().filter(|candidate| protected(candidate.slot())).count();
-    let mut taken = Taken::new(codes, max);
     for (i, &candidate) in candidates.iter().enumerate() {
         if let Some(later) = candidates.get(i + AHEAD) {
-            codes.prefetch(layer.node(later.slot()));
+            taken.prefetch(later.slot());
         }
         let must = protected(candidate.slot());
         if must {
@@ -40,10 +85,9 @@ pub(crate) fn select_neighbors(
             }
             continue;
         }
-        let node = layer.node(candidate.slot());
-        if must || taken.all(node, |distance| SLACK * distance > candidate.distance()) {
+        if must || taken.all(candidate.slot(), chosen, |distance| SLACK * distance > candidate.distance()) {
             chosen.push(candidate);
-            taken.push(node);
+            taken.push(candidate.slot());
         }
     }
 }
