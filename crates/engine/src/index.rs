@@ -30,8 +30,23 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// The first index, of `numbers`, which ascend, are all live rows and at least [`GRAPH_FROM`], and with room for
+    /// `rows` of them. `None` without the memory for a graph: the scan answers, and the next write tries again.
+    pub fn first(context: &Context, numbers: &[u32], rows: usize, token: &Token) -> Result<Option<Index>> {
+        if let Some(index) = Index::built(context, numbers)? {
+            token.advance(numbers.len() as u64);
+            return Ok(Some(index));
+        }
+        let mut index = Index::new(context, numbers);
+        if index.reserve(context.config.m, context.config.seed, 0, rows).is_err() {
+            return Ok(None);
+        }
+        index.link_in_steps(context, numbers, token)?;
+        Ok(Some(index))
+    }
+
     /// An index without nodes, calibrated to `numbers`.
-    pub fn new(context: &Context, numbers: &[u32]) -> Index {
+    fn new(context: &Context, numbers: &[u32]) -> Index {
         let (config, rows) = (context.config, context.rows);
         let longest = if config.metric == Metric::Dot {
             numbers.iter().fold(0.0, |longest: f64, &row| longest.max(norm(rows.vector(row))))
@@ -70,11 +85,18 @@ impl Index {
     }
 
     /// Links `numbers`, which ascend: all at once or step by step, whichever costs less.
-    pub fn extend(&mut self, context: &Context, mut numbers: &[u32], token: &Token) -> Result<()> {
-        if self.rebuilt(context, numbers)? {
-            token.advance(numbers.len() as u64);
-            return Ok(());
+    pub fn extend(&mut self, context: &Context, numbers: &[u32], token: &Token) -> Result<()> {
+        match self.rebuilt(context, numbers)? {
+            Some(fresh) => {
+                *self = fresh;
+                token.advance(numbers.len() as u64);
+                Ok(())
+            }
+            None => self.link_in_steps(context, numbers, token),
         }
+    }
+
+    fn link_in_steps(&mut self, context: &Context, mut numbers: &[u32], token: &Token) -> Result<()> {
         while !numbers.is_empty() {
             let (now, later) = numbers.split_at(step(self.graph.nodes() as usize).min(numbers.len()));
             let mut group = Group::new(context, self.codes.codes(), now);
@@ -89,30 +111,34 @@ impl Index {
         Ok(())
     }
 
-    /// Builds the graph anew with `more` rows, where they are so many beside those that are there that it costs less than
-    /// linking them; false where they are not, or where the memory for it is missing. Counts alone decide.
-    fn rebuilt(&mut self, context: &Context, more: &[u32]) -> Result<bool> {
+    /// The index with `more` rows, built anew, where they are so many beside those that are there that it costs less than
+    /// linking them; `None` where they are not, or where the memory for it is missing. Counts alone decide.
+    fn rebuilt(&self, context: &Context, more: &[u32]) -> Result<Option<Index>> {
         let nodes = self.graph.nodes();
         if more.len() < BULK_FROM || more.len() < nodes as usize / BULK_SHARE {
-            return Ok(false);
+            return Ok(None);
         }
         let view = self.view();
         let mut numbers: Vec<u32> = (0..nodes).flat_map(|node| view.rows_of(node, u32::MAX)).collect();
         numbers.sort_unstable();
         numbers.extend_from_slice(more);
+        Index::built(context, &numbers)
+    }
+
+    /// The index of `numbers`, which ascend, built at once; `None` where the memory for it is missing.
+    fn built(context: &Context, numbers: &[u32]) -> Result<Option<Index>> {
         let config = context.config;
-        let mut fresh = Index::new(context, &numbers);
+        let mut fresh = Index::new(context, numbers);
         let rows = numbers.last().map_or(0, |&last| last as usize + 1);
         // Levels are a function of the rows, so what was reserved for linking has the right sizes here too.
         let made = fresh
             .reserve(config.m, config.seed, 0, rows)
-            .and_then(|()| bulk::build(context, &mut fresh.graph, &mut fresh.codes, &numbers));
+            .and_then(|()| bulk::build(context, &mut fresh.graph, &mut fresh.codes, numbers));
         match made {
-            Ok(()) => *self = fresh,
-            Err(error) if error.code == Code::Memory => return Ok(false),
-            Err(error) => return Err(error),
+            Ok(()) => Ok(Some(fresh)),
+            Err(error) if error.code == Code::Memory => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(true)
     }
 
     /// The codes under a new calibration, where the rows of `batch` ask for one and the memory is there, with room for

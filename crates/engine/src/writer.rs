@@ -138,7 +138,6 @@ pub(crate) struct Writer {
     words: usize,
     tombstones: Arc<Tombstones>,
     index: Option<Index>,
-    sequence: u64,
     /// Rows written or deleted since the last checkpoint.
     pub changes: u64,
     /// The same since the last attempt at one: after a failure the next is not tried before as many are due again.
@@ -209,14 +208,13 @@ impl Writer {
         let graph = checkpoint.slots("heads") > 0;
         let index = graph.then(|| Index::load(config, checkpoint, kernels)).transpose()?;
         let mut writer = Writer::of(log, rows, ids, words, tombstones, index);
-        writer.sequence = end.sequence;
         writer.unsure = graph;
         Ok(writer)
     }
 
     fn of(log: Log, rows: RowsWriter, ids: Ids, words: usize, tombstones: Tombstones, index: Option<Index>) -> Writer {
         let (ids, tombstones) = (Arc::new(ids), Arc::new(tombstones));
-        let (sequence, changes, attempted, torn, unsure, keeping) = (0, 0, 0, false, false, false);
+        let (changes, attempted, torn, unsure, keeping) = (0, 0, false, false, false);
         let (numbered, compacting, gone) = (0, false, 0);
         Writer {
             log,
@@ -225,7 +223,6 @@ impl Writer {
             words,
             tombstones,
             index,
-            sequence,
             changes,
             attempted,
             torn,
@@ -436,7 +433,6 @@ impl Writer {
         let segments = self.log.segments();
         let segment = Arc::clone(&segments[place.segment as usize]);
         let bytes = segment.bytes(place.offset as usize, header.frame_len());
-        self.sequence = header.sequence;
         self.count(u64::from(header.rows));
         if header.kind == Kind::Clear {
             self.count((self.rows.len() - self.tombstones.len()) as u64);
@@ -506,12 +502,7 @@ impl Writer {
             return Ok(());
         }
         let numbers: Vec<u32> = (0..count).filter(live).collect();
-        let mut index = Index::new(&context, &numbers);
-        // Without the memory for a graph there is none: the scan answers, and the next write tries again.
-        if index.reserve(config.m, config.seed, 0, count as usize).is_ok() {
-            index.extend(&context, &numbers, token)?;
-            self.index = Some(index);
-        }
+        self.index = Index::first(&context, &numbers, count as usize, token)?;
         Ok(())
     }
 
@@ -522,7 +513,7 @@ impl Writer {
             tombstones: Arc::clone(&self.tombstones),
             ids: Arc::clone(&self.ids),
             graph: self.index.as_ref().map(Index::view),
-            moment: (self.log.manifest().generation, self.sequence),
+            moment: (self.log.manifest().generation, self.log.position().0.sequence),
         }
     }
 }
