@@ -72,11 +72,10 @@ impl Collection {
     /// An option is out of its range or not what the collection was made with; the folder is locked, damaged, missing
     /// or of a newer format; or `AUSPEX_ISA` asks for what this machine lacks.
     pub fn open(options: &Options) -> Result<Collection> {
-        let create = options.creates()?;
-        options.reads_only()?;
+        let (create, readonly) = (options.creates()?, options.reads_only()?);
         let Some(path) = &options.path else { return Collection::on(Arc::new(Heap::default()), options, true) };
         let missing = || Error::new(Code::NotFound, format!("there is no collection at {path}"));
-        if options.reads_only()? {
+        if readonly {
             let folder: Arc<dyn Disk> = Arc::new(Folder::open_to_read(Path::new(path)).ok_or_else(missing)?);
             return Collection::to_read(&folder, options)?.ok_or_else(missing);
         }
@@ -263,6 +262,12 @@ impl Collection {
         !self.0.hurried.load(Ordering::Relaxed)
     }
 
+    /// Whether a job that somebody called for should go on, and if not, why.
+    fn go_on(&self, token: &Token) -> Result<()> {
+        token.check()?;
+        if self.in_no_hurry() { Ok(()) } else { Err(Error::closed()) }
+    }
+
     /// Takes note of how the parts of a checkpoint are that opening left out. Where they are damaged, rows are scanned
     /// until the index is made again.
     fn walk_checked(&self, checked: Result<()>) {
@@ -325,7 +330,7 @@ impl Collection {
         let Inner { config, kernels, .. } = &*self.0;
         let Fixed { view, mut position, .. } = fixed;
         let mut newer = self.writer()?.as_ref().ok_or_else(Error::closed)?.successor(config)?;
-        let go_on = || token.check().and_then(|()| if self.in_no_hurry() { Ok(()) } else { Err(Error::closed()) });
+        let go_on = || self.go_on(token);
         let mut fill = || {
             newer.refill(config, &view, token, &go_on)?;
             go_on()?;
@@ -343,8 +348,7 @@ impl Collection {
                 }
                 newer.follow(config, kernels, &before)?;
                 newer.log.succeed(&mut writer.log)?;
-                let held = |log: &Log| log.bytes() + log.checkpoint().map_or(0, |checkpoint| checkpoint.len as u64);
-                let freed = held(&writer.log).saturating_sub(held(&newer.log));
+                let freed = writer.log.bytes().saturating_sub(newer.log.bytes());
                 newer.keeping = writer.keeping;
                 std::mem::swap(writer, &mut newer);
                 self.0.checkpoints.0.store(0, Ordering::Relaxed);
@@ -558,15 +562,14 @@ impl Collection {
     /// Carries out writes in order, each wholly or not at all, and answers for each. They become durable by one sync
     /// and are seen by one view. A token that is cancelled before its write reaches the log refuses it.
     pub fn commit(&self, writes: Vec<(Write, Arc<Token>)>) -> Vec<Result<Written>> {
+        let refused = |error: Error| writes.iter().map(|_| Err(error.clone())).collect();
         let mut guard = match self.writer() {
             Ok(guard) => guard,
-            Err(error) => return writes.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) => return refused(error),
         };
-        let Some(writer) = guard.as_mut().filter(|_| !self.is_closed()) else {
-            return writes.iter().map(|_| Err(Error::closed())).collect();
-        };
+        let Some(writer) = guard.as_mut().filter(|_| !self.is_closed()) else { return refused(Error::closed()) };
         if let Err(error) = writer.log.writable() {
-            return writes.iter().map(|_| Err(error.clone())).collect();
+            return refused(error);
         }
         let config = &self.0.config;
         let (mut sparse, mut overdue) = (None, false);
@@ -830,7 +833,7 @@ impl Collection {
             let Fixed { view, position, .. } = writer.fixed();
             (view, position, writer.log.reader(), writer.log.is_read_only())
         };
-        let mut problems = verify::verify(&view, &self.0.config, &log, position, followed, token)?;
+        let mut problems = verify::verify(&view, &log, position, followed, token)?;
         problems.extend(self.problems()?.into_iter().map(|detail| Problem { code: "graph", detail }));
         let live = view.live();
         let find = |query: &[f32], exact: bool| {
@@ -861,7 +864,7 @@ impl Collection {
             let (log, position) = (writer.log.reader(), writer.log.position().0);
             (log, position, (!writer.unsure).then(|| writer.snapshot_into(&folder)))
         };
-        let go_on = || token.check().and_then(|()| if self.in_no_hurry() { Ok(()) } else { Err(Error::closed()) });
+        let go_on = || self.go_on(token);
         let copied = (|| {
             log.audit(position, &go_on)?;
             let mut manifest = log.copy(position, &*folder, &go_on)?;

@@ -3,7 +3,6 @@
 use crate::answer::Hits;
 use crate::codes::mix;
 use crate::error::{Code, Error, Result, shown};
-use crate::options::Config;
 use crate::storage::log::Log;
 use crate::storage::manifest::Position;
 use crate::token::Token;
@@ -27,7 +26,6 @@ pub struct Problem {
 /// by somebody else.
 pub(crate) fn verify(
     view: &View,
-    config: &Config,
     log: &Log,
     position: Position,
     followed: bool,
@@ -61,9 +59,6 @@ pub(crate) fn verify(
                 note("ids", Err(Error::new(Code::Corrupt, format!("row {row} is not found by its id {}", shown(id)))))?
             }
             Err(error) => note("rows", Err(error))?,
-        }
-        if view.rows.vector(row).len() != config.dim {
-            note("rows", Err(Error::new(Code::Corrupt, format!("row {row} has another dimension"))))?;
         }
     }
     if found != view.live() {

@@ -374,9 +374,10 @@ impl Log {
         Ok(manifest)
     }
 
-    /// Bytes of the segments.
+    /// Bytes of its files.
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.len() as u64).sum()
+        let segments: usize = self.segments.iter().map(|segment| segment.len()).sum();
+        (segments + self.manifest.checkpoint.map_or(0, |checkpoint| checkpoint.len)) as u64
     }
 
     /// A handle that reads what is there now, beside whoever writes.
