@@ -132,11 +132,45 @@ impl<T: Element> Arena<T> {
     /// The elements of a slot; panics when it was never appended.
     #[inline(always)]
     pub fn get(&self, slot: usize) -> &[T] {
-        assert!(slot < self.len(), "slot {slot} of {}", self.len());
-        let (base, at) = self.0.place(slot);
+        self.window().get(slot)
+    }
+
+    /// The slots that can be read now, for many looks at them.
+    #[inline(always)]
+    pub fn window(&self) -> Window<'_, T> {
+        let shared = &*self.0;
+        Window { shared, base: shared.base, first: shared.first, width: shared.width, len: self.len() }
+    }
+}
+
+/// The slots that could be read at one moment.
+pub(crate) struct Window<'a, T: Element> {
+    shared: &'a Shared<T>,
+    /// What never changes of an arena, where a loop has it at hand.
+    base: *mut T,
+    first: usize,
+    width: usize,
+    len: usize,
+}
+
+impl<T: Element> Clone for Window<'_, T> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Element> Copy for Window<'_, T> {}
+
+impl<'a, T: Element> Window<'a, T> {
+    /// The elements of a slot; panics when it is past the end.
+    #[inline(always)]
+    pub fn get(self, slot: usize) -> &'a [T] {
+        assert!(slot < self.len, "slot {slot} of {}", self.len);
+        let (base, at) = if slot < self.first { (self.base, slot) } else { self.shared.place(slot) };
         // SAFETY: `slot < len` was appended, so its bucket is there, holds `at * width + width` elements, lives as
-        // long as `self`, and its elements are atomics or will not be written again.
-        unsafe { std::slice::from_raw_parts(base.add(at * self.0.width), self.0.width) }
+        // long as the arena, and its elements are atomics or will not be written again.
+        unsafe { std::slice::from_raw_parts(base.add(at * self.width), self.width) }
     }
 }
 

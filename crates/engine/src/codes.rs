@@ -14,14 +14,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use auspex_kernel::{Kernels, prefetch};
+use auspex_kernel::{Kernels, Weights, prefetch};
 
 use crate::arena::{Arena, Writer};
 use crate::error::Result;
 use crate::options::{MAX_DIM, Metric};
 use crate::rows::{Rows, norm};
 use crate::storage::checkpoint::{Checkpoint, Section};
-use crate::workers::Workers;
 
 const LINE: usize = 64;
 const SAMPLE: usize = 2048;
@@ -31,6 +30,8 @@ const TAIL: f64 = 0.0005;
 const CLAMPED: f64 = 0.01;
 /// or when the rows have doubled and a range moved by more than this share of the scale's.
 const MOVED: f32 = 0.1;
+/// Coordinates of a query that are looked at together.
+const LANES: usize = 16;
 /// Nodes that are scored by one call.
 const TOGETHER: usize = 32;
 
@@ -38,6 +39,8 @@ const TOGETHER: usize = 32;
 pub(crate) trait Scorer {
     /// `out[i]` = the distance of `nodes[i]`.
     fn score(&self, nodes: &[u32], out: &mut [f32]);
+    /// Asks for what scoring `nodes` reads to be brought near.
+    fn prefetch(&self, nodes: &[u32]);
 }
 
 /// How floats become codes.
@@ -135,16 +138,9 @@ pub(crate) struct CodesWriter {
     longest: f64,
 }
 
-/// One row's code, on its way to become a node's.
-pub(crate) struct Encoded {
-    pub code: Vec<u8>,
-    pub moments: Moments,
-}
-
 /// What is known of a code besides its bytes.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Moments {
-    pub sum: u32,
     pub squares: u32,
     pub extra: f32,
     pub length: f64,
@@ -157,41 +153,18 @@ impl Codes {
         self.calibration.offset.len().next_multiple_of(LINE)
     }
 
-    /// The code of a row under this calibration.
-    fn encode(&self, rows: &Rows, row: u32) -> Encoded {
-        let mut code = vec![0; self.stride()];
-        let moments = self.encode_into(rows, row, &mut code);
-        Encoded { code, moments }
-    }
-
     /// Writes the code of a row into `code`, whose padding is zero.
     pub fn encode_into(&self, rows: &Rows, row: u32, code: &mut [u8]) -> Moments {
         let vector = rows.vector(row);
         let clamped = self.calibration.encode(vector, rows.inverse_norm(row), code) as u32;
-        let (sum, squares) = self.kernels.moments_u8(code);
+        let squares = self.kernels.moments_u8(code).1;
         let (mut extra, mut length) = (0.0, 0.0);
         if self.metric == Metric::Dot {
             length = norm(vector);
             let rest = (self.calibration.ceiling * self.calibration.ceiling - length * length).max(0.0);
             extra = (rest.sqrt() / f64::from(self.calibration.scale)) as f32;
         }
-        Moments { sum, squares, extra, length, clamped }
-    }
-
-    /// The codes of rows, in their order.
-    pub fn encode_all(&self, rows: &Rows, numbers: &[u32], workers: Workers) -> Vec<Encoded> {
-        let mut encoded: Vec<Option<Encoded>> = numbers.iter().map(|_| None).collect();
-        workers.for_each_chunk(
-            &mut encoded,
-            256,
-            || (),
-            |(), first, piece| {
-                for (place, &row) in piece.iter_mut().zip(&numbers[first..]) {
-                    *place = Some(self.encode(rows, row));
-                }
-            },
-        );
-        encoded.into_iter().flatten().collect()
+        Moments { squares, extra, length, clamped }
     }
 
     /// What a checkpoint keeps of the first `nodes` codes.
@@ -209,7 +182,9 @@ impl Codes {
 
     /// Whether a node's code is the one that its row has under this calibration.
     pub fn agrees(&self, rows: &Rows, row: u32, node: u32) -> bool {
-        self.encode(rows, row).code == self.codes.get(node as usize)
+        let mut code = vec![0; self.stride()];
+        self.encode_into(rows, row, &mut code);
+        code == self.codes.get(node as usize)
     }
 
     /// Prepares a query for the walk. For cosine it must be normalised.
@@ -218,29 +193,40 @@ impl Codes {
         let metric = self.metric;
         // What is left of a coordinate once the offset, which all rows share, is taken out.
         let own = |(&x, &offset): (&f32, &f32)| if metric == Metric::Dot { x } else { x - offset };
-        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-        let (mut norm, mut shift) = (0.0_f64, 0.0_f64);
-        for (x, offset) in query.iter().zip(&calibration.offset) {
-            let y = own((x, offset));
-            (low, high) = (low.min(y), high.max(y));
-            norm += f64::from(y) * f64::from(y);
-            shift += f64::from(*x) * f64::from(*offset);
+        // Sixteen at a time, each with sums of its own: one definition for every instruction set, and no chain of additions.
+        let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+        let (mut norm, mut shift) = ([0.0_f64; LANES], [0.0_f64; LANES]);
+        for (query, offset) in query.chunks(LANES).zip(calibration.offset.chunks(LANES)) {
+            for (i, pair) in query.iter().zip(offset).enumerate() {
+                let y = own(pair);
+                (low[i], high[i]) = (if y < low[i] { y } else { low[i] }, if y > high[i] { y } else { high[i] });
+                norm[i] += f64::from(y) * f64::from(y);
+                shift[i] += f64::from(*pair.0) * f64::from(*pair.1);
+            }
         }
+        let low = low.into_iter().fold(f32::INFINITY, f32::min);
+        let high = high.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        let (norm, shift) = (norm.iter().sum::<f64>(), shift.iter().sum::<f64>());
         let step = (high - low) / 255.0;
         let step = if step > f32::MIN_POSITIVE { step } else { 0.0 };
         let over = if step > 0.0 { 1.0 / step } else { 0.0 };
-        code.code.clear();
-        code.code.extend(query.iter().zip(&calibration.offset).map(|pair| ((own(pair) - low) * over + 0.5) as u8));
+        code.code.resize(query.len(), 0);
+        for (c, pair) in code.code.iter_mut().zip(query.iter().zip(&calibration.offset)) {
+            // The cast to an integer of 32 bits is one instruction, that to one of 8 is not.
+            *c = ((own(pair) - low) * over + 0.5) as i32 as u8;
+        }
         // The rows' padding is 0, and so is its product with anything.
         code.code.resize(self.stride(), 0);
         let (scale, low, step) = (f64::from(calibration.scale), f64::from(low), f64::from(step));
         let (base, times, squares) =
             if metric == Metric::Dot { (-shift, 1.0, 0.0) } else { (norm, 2.0, scale * scale) };
-        code.base = base as f32;
-        code.per_square = squares as f32;
-        // The kernel's products are those of the query's code less 128.
-        code.per_sum = (times * scale * (low + 128.0 * step)) as f32;
-        code.per_dot = (times * scale * step) as f32;
+        code.weights = Weights {
+            base: base as f32,
+            per_square: squares as f32,
+            // The kernel's products are those of the query's code less 128.
+            per_sum: (times * scale * (low + 128.0 * step)) as f32,
+            per_dot: (times * scale * step) as f32,
+        };
         // Rounding is uniform over a step; along any one direction its deviation is the step's over the root of 12.
         code.squared = metric != Metric::Dot;
         let lengths = if code.squared { (1.0, 1.0) } else { (norm.sqrt(), calibration.ceiling) };
@@ -253,6 +239,12 @@ impl Codes {
     #[inline(always)]
     pub fn prefetch(&self, node: u32) {
         prefetch(self.codes.get(node as usize));
+    }
+
+    #[inline(always)]
+    fn prefetch_all(&self, nodes: &[u32]) {
+        let codes = self.codes.window();
+        nodes.iter().for_each(|&node| prefetch(codes.get(node as usize)));
     }
 
     /// Squared distance of two nodes, in units of the scale.
@@ -270,8 +262,8 @@ impl Codes {
     }
 
     /// Scores nodes against a row that is not a node yet.
-    pub fn scorer_of<'a>(&'a self, row: &'a Encoded) -> RowScorer<'a> {
-        RowScorer { codes: self, code: &row.code, squares: row.moments.squares, extra: row.moments.extra }
+    pub fn scorer_of<'a>(&'a self, code: &'a [u8], moments: &Moments) -> RowScorer<'a> {
+        RowScorer { codes: self, code, squares: moments.squares, extra: moments.extra }
     }
 
     #[inline(always)]
@@ -288,47 +280,32 @@ impl Codes {
         self.codes.bytes() + self.extras.as_ref().map_or(0, Arena::bytes)
     }
 
-    /// Calls `visit` with the place of each node, the product of its code with the centered `code`, and the code's
-    /// squares and sum.
+    /// Gives `score` the codes of nodes and where their distances belong.
     #[inline(always)]
-    fn dots(&self, code: &[u8], nodes: &[u32], mut visit: impl FnMut(usize, [u32; 3])) {
+    fn gather(&self, nodes: &[u32], out: &mut [f32], score: impl Fn(&[&[u8]], &mut [f32])) {
+        let codes = self.codes.window();
         let mut rows: [&[u8]; TOGETHER] = [&[]; TOGETHER];
-        let mut dots = [[0; 3]; TOGETHER];
-        for (i, nodes) in nodes.chunks(TOGETHER).enumerate() {
+        for (nodes, out) in nodes.chunks(TOGETHER).zip(out.chunks_mut(TOGETHER)) {
             for (row, &node) in rows.iter_mut().zip(nodes) {
-                *row = self.codes.get(node as usize);
-                prefetch(row);
+                *row = codes.get(node as usize);
             }
-            self.kernels.dot_centered_u8_gather(code, &rows[..nodes.len()], &mut dots[..nodes.len()]);
-            for (j, &dot) in dots[..nodes.len()].iter().enumerate() {
-                visit(i * TOGETHER + j, dot);
-            }
+            score(&rows[..nodes.len()], out);
         }
     }
 }
 
-/// Squared distance of two codes, in units of the scale:
-///
-/// ```text
-/// |a - b|^2 = |a|^2 + |b|^2 - 2 a.b  =  |a|^2 + |b|^2 - 2 (a - 128).b - 256 sum(b)
-/// ```
-/// Modulo 2^32, and less than that.
+/// The squared distance of two codes with the extra coordinates of `dot`.
 #[inline(always)]
-pub(crate) fn squared(squares: u32, [dot, others, sum]: [u32; 3], extras: (f32, f32)) -> f32 {
-    let product = dot.wrapping_add(sum.wrapping_mul(128)).wrapping_mul(2);
-    let codes = squares.wrapping_add(others).wrapping_sub(product) as f32;
-    let extra = extras.0 - extras.1;
-    codes + extra * extra
+pub(crate) fn extended(distance: f32, a: f32, b: f32) -> f32 {
+    let extra = a - b;
+    distance + extra * extra
 }
 
 /// A query as the walk reads it.
 #[derive(Default)]
 pub(crate) struct QueryCode {
     code: Vec<u8>,
-    base: f32,
-    per_square: f32,
-    per_sum: f32,
-    per_dot: f32,
+    weights: Weights,
     doubt: f32,
     squared: bool,
 }
@@ -350,16 +327,14 @@ pub(crate) struct QueryScorer<'a> {
 impl Scorer for QueryScorer<'_> {
     #[inline(always)]
     fn score(&self, nodes: &[u32], out: &mut [f32]) {
-        let query = self.query;
-        self.codes.dots(
-            &query.code,
-            nodes,
-            #[inline(always)]
-            |i, [dot, squares, sum]| {
-                let product = query.per_sum * sum as f32 + query.per_dot * dot.cast_signed() as f32;
-                out[i] = query.base + query.per_square * squares as f32 - product;
-            },
-        );
+        let QueryCode { code, weights, .. } = self.query;
+        let kernels = self.codes.kernels;
+        self.codes.gather(nodes, out, |rows, out| kernels.weighted_u8_gather(code, *weights, rows, out));
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, nodes: &[u32]) {
+        self.codes.prefetch_all(nodes);
     }
 }
 
@@ -374,12 +349,18 @@ pub(crate) struct RowScorer<'a> {
 impl Scorer for RowScorer<'_> {
     #[inline(always)]
     fn score(&self, nodes: &[u32], out: &mut [f32]) {
-        self.codes.dots(
-            self.code,
-            nodes,
-            #[inline(always)]
-            |i, dot| out[i] = squared(self.squares, dot, (self.extra, self.codes.extra(nodes[i]))),
-        );
+        let kernels = self.codes.kernels;
+        self.codes.gather(nodes, out, |rows, out| kernels.l2_squared_u8_gather(self.code, self.squares, rows, out));
+        if let Some(extras) = &self.codes.extras {
+            for (out, &node) in out.iter_mut().zip(nodes) {
+                *out = extended(*out, self.extra, extras.value(node as usize));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, nodes: &[u32]) {
+        self.codes.prefetch_all(nodes);
     }
 }
 
@@ -404,12 +385,11 @@ impl<'a> Taken<'a> {
     #[inline(always)]
     pub fn all(&self, node: u32, is_far: impl Fn(f32) -> bool) -> bool {
         let scorer = self.codes.scorer(node);
-        let mut dots = [[0; 3]; 4];
+        let mut distances = [0.0; 4];
         self.rows.chunks(4).zip(self.extras.chunks(4)).all(|(rows, extras)| {
-            let dots = &mut dots[..rows.len()];
-            self.codes.kernels.dot_centered_u8_gather(scorer.code, rows, dots);
-            let mut pairs = dots.iter().zip(extras);
-            pairs.all(|(&dot, &extra)| is_far(squared(scorer.squares, dot, (scorer.extra, extra))))
+            let distances = &mut distances[..rows.len()];
+            self.codes.kernels.l2_squared_u8_gather(scorer.code, scorer.squares, rows, distances);
+            distances.iter().zip(extras).all(|(&d, &extra)| is_far(extended(d, scorer.extra, extra)))
         })
     }
 }
@@ -489,11 +469,6 @@ impl CodesWriter {
     }
 
     /// Appends the code of the next node.
-    pub fn push(&mut self, row: &Encoded) -> Result<()> {
-        self.push_code(&row.code, &row.moments)
-    }
-
-    /// The same for a code that lies elsewhere.
     pub fn push_code(&mut self, code: &[u8], moments: &Moments) -> Result<()> {
         self.codes.push(code)?;
         if let Some(extras) = &mut self.extras {
@@ -506,17 +481,17 @@ impl CodesWriter {
 
     /// The calibration that should take this one's place once `batch` is in, if any. `numbers` lists all rows, the
     /// batch's too. Only the rows decide, never time.
-    pub fn outgrown<'a>(
+    pub fn outgrown(
         &self,
         rows: &Rows,
         numbers: impl FnOnce() -> Vec<u32>,
-        batch: impl Iterator<Item = &'a Encoded> + Clone,
+        batch: &[Moments],
         seed: u64,
     ) -> Option<CodesWriter> {
-        let nodes = self.codes.len() + batch.clone().count();
-        let clamped = self.clamped + batch.clone().map(|row| row.moments.clamped as usize).sum::<usize>();
+        let nodes = self.codes.len() + batch.len();
+        let clamped = self.clamped + batch.iter().map(|row| row.clamped as usize).sum::<usize>();
         let dim = self.reader.calibration.offset.len();
-        let longest = batch.fold(self.longest, |longest, row| longest.max(row.moments.length));
+        let longest = batch.iter().fold(self.longest, |longest, row| longest.max(row.length));
         let too_long = longest > self.reader.calibration.ceiling && self.reader.metric == Metric::Dot;
         let clamps = clamped as f64 > CLAMPED * (nodes * dim) as f64;
         if !too_long && !clamps && nodes < self.calibrated * 2 {

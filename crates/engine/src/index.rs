@@ -9,6 +9,7 @@ use crate::error::{Code, Result};
 use crate::graph::batch::{Context, Group, link, step};
 use crate::graph::bulk;
 use crate::graph::layer::Frozen;
+use crate::graph::partition::Block;
 use crate::graph::{GraphView, GraphWriter, level};
 use crate::options::{Config, Metric};
 use crate::rows::norm;
@@ -99,10 +100,10 @@ impl Index {
     fn link_in_steps(&mut self, context: &Context, mut numbers: &[u32], token: &Token) -> Result<()> {
         while !numbers.is_empty() {
             let (now, later) = numbers.split_at(step(self.graph.nodes() as usize).min(numbers.len()));
-            let mut group = Group::new(context, self.codes.codes(), now);
+            let mut group = Group::new(context, self.codes.codes(), now)?;
             if let Some(newer) = self.recalibrated(context, now, numbers.len(), &group) {
                 self.codes = newer;
-                group = Group::new(context, self.codes.codes(), now);
+                group = Group::new(context, self.codes.codes(), now)?;
             }
             link(context, &mut self.graph, &mut self.codes, group)?;
             token.advance(now.len() as u64);
@@ -147,15 +148,16 @@ impl Index {
         let view = self.view();
         let heads = || (0..view.nodes()).filter_map(|node| view.rows_of(node, u32::MAX).next()).collect::<Vec<u32>>();
         let all = || heads().into_iter().chain(batch.iter().copied()).collect();
-        let outgrown = self.codes.outgrown(context.rows, all, group.encoded(), context.config.seed);
+        let outgrown = self.codes.outgrown(context.rows, all, group.moments(), context.config.seed);
         let Some(mut newer) = outgrown else {
             self.codes.confirm();
             return None;
         };
         newer.reserve(view.nodes() as usize + more).ok()?;
         for some in heads().chunks(4096) {
-            for row in newer.codes().encode_all(context.rows, some, context.workers) {
-                newer.push(&row).ok()?;
+            let block = Block::encode(newer.codes(), context.rows, some, context.workers).ok()?;
+            for (i, moments) in block.moments.iter().enumerate() {
+                newer.push_code(block.code(i), moments).ok()?;
             }
         }
         Some(newer)

@@ -13,8 +13,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
-use crate::graph::layer::Frozen;
-use crate::graph::links_name;
+use crate::graph::layer::{Frozen, links_name};
 use crate::storage::checkpoint::{self, Checkpoint, Section};
 use crate::storage::disk::Disk;
 use crate::storage::manifest::{Checkpointed, Manifest, Position};

@@ -19,10 +19,18 @@ pub(crate) const ALIGN: usize = 64;
 /// the system, and take memory only as they are written.
 const ASKED: usize = 16;
 
+/// Large blocks lie on pages of this size where the system has them: a walk goes to a thousand places at random, and
+/// with small pages the CPU would look up as many addresses.
+#[cfg(target_os = "linux")]
+const HUGE: usize = 2 << 20;
+
 /// Where a block's bytes come from.
 enum Source {
     /// The allocator's own address.
     Heap(*mut u8),
+    /// The system's zeros, at an address of its own.
+    #[cfg(target_os = "linux")]
+    Huge(#[expect(dead_code, reason = "held for its pages")] memmap2::MmapMut),
     /// A file's pages. Writing to them changes this process's copy, never the file.
     Copied(#[expect(dead_code, reason = "held for its pages")] memmap2::MmapMut),
     /// A file's pages, read only, as others write them.
@@ -45,6 +53,10 @@ unsafe impl Sync for Block {}
 impl Block {
     /// `len` zeros; `what` names their use where there is no memory.
     pub fn zeroed(len: usize, what: &str) -> Result<Block> {
+        #[cfg(target_os = "linux")]
+        if len >= 2 * HUGE {
+            return Block::huge(len).ok_or_else(|| Error::memory(len, what));
+        }
         let layout = Block::layout(len).ok_or_else(|| Error::memory(len, what))?;
         // SAFETY: the layout's size is at least one.
         let memory = unsafe { alloc_zeroed(layout) };
@@ -54,6 +66,17 @@ impl Block {
         // SAFETY: the layout has room for `len` bytes behind the largest such offset.
         let base = unsafe { memory.add(memory.align_offset(ALIGN)) };
         Ok(Block { source: Source::Heap(memory), base, len })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn huge(len: usize) -> Option<Block> {
+        let mut map = memmap2::MmapMut::map_anon(len.checked_add(HUGE)?).ok()?;
+        let from = map.as_ptr().align_offset(HUGE);
+        // Where the system has no such pages, small ones do.
+        let _ = map.advise_range(memmap2::Advice::HugePage, from, len);
+        // SAFETY: `from` is less than what the map has beyond `len`.
+        let base = unsafe { map.as_mut_ptr().add(from) };
+        Some(Block { source: Source::Huge(map), base, len })
     }
 
     /// The first `len` bytes of a file, to read.
@@ -87,7 +110,7 @@ impl Block {
 
     /// Whether the bytes are a file's.
     pub fn is_mapped(&self) -> bool {
-        !matches!(self.source, Source::Heap(_))
+        matches!(self.source, Source::Copied(_) | Source::Shared(_))
     }
 }
 
@@ -106,9 +129,13 @@ mod tests {
 
     #[test]
     fn blocks_of_any_size_are_aligned_or_refused() {
-        for len in [0, 1, 63, 64, 1000, 100_000] {
+        for len in [0, 1, 63, 64, 1000, 100_000, (4 << 20) - 1, 4 << 20, (6 << 20) + 1] {
             let block = Block::zeroed(len, "a test").unwrap();
             assert!(block.base().addr().is_multiple_of(ALIGN) && block.len() == len && !block.is_mapped());
+            // SAFETY: the block's own bytes, which nobody else looks at.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(block.base(), len) };
+            assert!(bytes.iter().all(|&byte| byte == 0));
+            bytes.fill(1);
         }
         for len in [usize::MAX, isize::MAX as usize] {
             assert_eq!(Block::zeroed(len, "a test").err().unwrap().code, crate::error::Code::Memory);

@@ -194,8 +194,7 @@ fn lines_u8(table: &Table, k: &Kernels, n: usize, memory: &[u8]) {
     table.line(k, "cosine_u8", n, n, 4, || four.iter().for_each(|row| _ = black_box(k.cosine_u8(black_box(q), row))));
     table.line(k, "moments_u8", n, n, 4, || four.iter().for_each(|row| _ = black_box(k.moments_u8(black_box(row)))));
     table.line(k, "l2_squared_u8_x4", n, n, 4, || _ = black_box(k.l2_squared_u8_x4(black_box(q), four)));
-    table
-        .line(k, "dot_centered_u8_gather", n, n, 4, || k.dot_centered_u8_gather(black_box(q), &four, &mut [[0; 3]; 4]));
+    table.line(k, "l2_squared_u8_gather", n, n, 4, || k.l2_squared_u8_gather(black_box(q), 0, &four, &mut [0.0; 4]));
     table.line(k, "l2_squared_u8_many", n, n, many, || {
         k.l2_squared_u8_many(q, black_box(rows), stride, &mut out);
     });

@@ -352,6 +352,6 @@ crate::entries::entries! {
     l2_squared_f32_many_avx2 dot_f32_many_avx2
     l2_squared_u8_avx2 dot_u8_avx2 cosine_u8_avx2 moments_u8_avx2
     l2_squared_u8_x4_avx2 dot_centered_u8_avx2
-    l2_squared_u8_many_avx2 dot_centered_u8_many_avx2 dot_centered_u8_gather_avx2
+    l2_squared_u8_many_avx2 dot_centered_u8_many_avx2 l2_squared_u8_gather_avx2 weighted_u8_gather_avx2
     tile_dots_avx2 tile_offer_avx2
 }

@@ -239,6 +239,6 @@ crate::entries::entries! {
     l2_squared_f32_many_avx512 dot_f32_many_avx512
     l2_squared_u8_avx512 dot_u8_avx512 cosine_u8_avx512 moments_u8_avx512
     l2_squared_u8_x4_avx512 dot_centered_u8_avx512
-    l2_squared_u8_many_avx512 dot_centered_u8_many_avx512 dot_centered_u8_gather_avx512
+    l2_squared_u8_many_avx512 dot_centered_u8_many_avx512 l2_squared_u8_gather_avx512 weighted_u8_gather_avx512
     tile_dots_avx512 tile_offer_avx512
 }

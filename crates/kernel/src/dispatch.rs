@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use crate::isa::{ISA_VARIABLE, Isa, IsaError, choose, require};
 use crate::scalar;
+use crate::sums::{Squares, Weights};
 use crate::tile::{Columns, Dots, Facts, LONGEST, Line, Nearest, Offer, TILE};
 
 /// The longest codes: 65,536 products of 255 with 255 are still less than 2^32.
@@ -14,7 +15,7 @@ pub const MAX_CODES: usize = 65_536;
 pub(crate) type Single<E, R> = unsafe fn(*const E, usize) -> R;
 pub(crate) type Pair<E, R> = unsafe fn(*const E, *const E, usize) -> R;
 pub(crate) type Four<E, R> = unsafe fn(*const E, *const E, *const E, *const E, *const E, usize) -> [R; 4];
-pub(crate) type Gather = unsafe fn(&[u8], &[&[u8]], &mut [[u32; 3]]);
+pub(crate) type Gather<F> = unsafe fn(F, &[u8], &[&[u8]], &mut [f32]);
 pub(crate) type Many<E, R> = unsafe fn(&[E], &[E], usize, &mut [R]);
 
 /// The distances on one instruction set. Every set gives the same bits.
@@ -39,7 +40,8 @@ pub struct Kernels {
     pub(crate) dot_centered_u8: Pair<u8, u32>,
     pub(crate) l2_squared_u8_many: Many<u8, u32>,
     pub(crate) dot_centered_u8_many: Many<u8, u32>,
-    pub(crate) dot_centered_u8_gather: Gather,
+    pub(crate) l2_squared_u8_gather: Gather<Squares>,
+    pub(crate) weighted_u8_gather: Gather<Weights>,
     pub(crate) tile_dots: unsafe fn(&[Line], &[Line], &mut Dots),
     pub(crate) tile_offer: unsafe fn(&Offer, &mut [Nearest; TILE], Columns),
 }
@@ -185,15 +187,17 @@ impl Kernels {
         many(self.dot_centered_u8_many, q, rows, stride, out);
     }
 
-    /// Of `q` and each of the rows, wherever they lie: [`Kernels::dot_centered_u8`], and the sums of the row's squares and
-    /// codes, which cost less here than reading them from memory would.
+    /// [`Kernels::l2_squared_u8`] of `q` and each of the rows, wherever they lie, rounded to floats; `squares` is the sum of
+    /// `q * q`.
     #[inline]
-    pub fn dot_centered_u8_gather(&self, q: &[u8], rows: &[&[u8]], out: &mut [[u32; 3]]) {
-        assert_codes(q);
-        assert!(rows.len() == out.len(), "fewer rows than results");
-        assert!(rows.iter().all(|row| row.len() == q.len()), "vectors of different lengths");
-        // SAFETY: a table is handed out only where its instruction set is (`table`).
-        unsafe { (self.dot_centered_u8_gather)(q, rows, out) }
+    pub fn l2_squared_u8_gather(&self, q: &[u8], squares: u32, rows: &[&[u8]], out: &mut [f32]) {
+        gather(self.l2_squared_u8_gather, Squares(squares), q, rows, out);
+    }
+
+    /// What [`Weights`] make of `q` and each of the rows, wherever they lie.
+    #[inline]
+    pub fn weighted_u8_gather(&self, q: &[u8], weights: Weights, rows: &[&[u8]], out: &mut [f32]) {
+        gather(self.weighted_u8_gather, weights, q, rows, out);
     }
 
     /// [`Kernels::dot_u8`] of each row of panel `a` and each of panel `b`: `out[i][j]`. Panels of different lengths, or
@@ -248,6 +252,15 @@ fn four<E, R>(entry: Four<E, R>, q: &[E], [a, b, c, d]: [&[E]; 4]) -> [R; 4] {
     assert!(a.len() == n && b.len() == n && c.len() == n && d.len() == n, "vectors of different lengths");
     // SAFETY: a table is handed out only where its instruction set is (`table`); all have `n` elements.
     unsafe { entry(q.as_ptr(), a.as_ptr(), b.as_ptr(), c.as_ptr(), d.as_ptr(), n) }
+}
+
+#[inline(always)]
+fn gather<F>(entry: Gather<F>, finish: F, q: &[u8], rows: &[&[u8]], out: &mut [f32]) {
+    assert_codes(q);
+    assert!(rows.len() == out.len(), "fewer rows than results");
+    assert!(rows.iter().all(|row| row.len() == q.len()), "vectors of different lengths");
+    // SAFETY: a table is handed out only where its instruction set is (`table`); the rows were looked at.
+    unsafe { entry(finish, q, rows, out) }
 }
 
 #[inline(always)]

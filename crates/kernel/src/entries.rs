@@ -6,7 +6,7 @@
 use std::slice::from_raw_parts;
 
 use crate::lanes::Lanes;
-use crate::sums::{self, Element, Term};
+use crate::sums::{self, Element, Finish, Term};
 
 /// [`Element::one`] from addresses.
 ///
@@ -35,14 +35,27 @@ pub(crate) unsafe fn four<L: Lanes, T: Term, E: Element>(
     }
 }
 
-/// [`sums::gather`].
+/// [`sums::gather_four`] of row after row, finished.
 ///
 /// # Safety
-/// The CPU has the instruction set of `L`.
+/// The CPU has the instruction set of `L`; `rows` and `out` are equally many, and each row has the length of `q`.
 #[inline(always)]
-pub(crate) unsafe fn gather<L: Lanes>(q: &[u8], rows: &[&[u8]], out: &mut [[u32; 3]]) {
+pub(crate) unsafe fn gather<L: Lanes, F: Finish>(finish: F, q: &[u8], rows: &[&[u8]], out: &mut [f32]) {
     // SAFETY: the caller's.
-    sums::gather(unsafe { L::new() }, q, rows, out);
+    let l = unsafe { L::new() };
+    // SAFETY: the caller's. That all lengths are the same is lost on the compiler otherwise.
+    let row = |row: &[u8]| unsafe { from_raw_parts(row.as_ptr(), q.len()) };
+    let (fours, rest) = rows.as_chunks::<4>();
+    let (outs, rest_out) = out.as_chunks_mut::<4>();
+    for (&[a, b, c, d], out) in fours.iter().zip(outs) {
+        let [dots, squares, sums] = sums::gather_four(l, q, [row(a), row(b), row(c), row(d)]);
+        *out = finish.finish(dots, squares, sums);
+    }
+    if let [first, others @ ..] = rest {
+        let at = |i: usize| row(others.get(i).unwrap_or(first));
+        let [dots, squares, sums] = sums::gather_four(l, q, [row(first), at(0), at(1), at(2)]);
+        rest_out.iter_mut().zip(finish.finish(dots, squares, sums)).for_each(|(out, distance)| *out = distance);
+    }
 }
 
 /// [`sums::many`].
@@ -84,7 +97,7 @@ macro_rules! entries {
         $l2_f32_many:ident $dot_f32_many:ident
         $l2_u8:ident $dot_u8:ident $cosine_u8:ident $moments_u8:ident
         $l2_u8_x4:ident $centered_u8:ident
-        $l2_u8_many:ident $centered_u8_many:ident $centered_u8_gather:ident
+        $l2_u8_many:ident $centered_u8_many:ident $l2_u8_gather:ident $weighted_u8_gather:ident
         $tile_dots:ident $tile_offer:ident
     ) => {
         pub(crate) static $table: $crate::dispatch::Kernels = $crate::dispatch::Kernels {
@@ -104,7 +117,8 @@ macro_rules! entries {
             dot_centered_u8: $centered_u8,
             l2_squared_u8_many: $l2_u8_many,
             dot_centered_u8_many: $centered_u8_many,
-            dot_centered_u8_gather: $centered_u8_gather,
+            l2_squared_u8_gather: $l2_u8_gather,
+            weighted_u8_gather: $weighted_u8_gather,
             tile_dots: $tile_dots,
             tile_offer: $tile_offer,
         };
@@ -124,11 +138,8 @@ macro_rules! entries {
         $crate::entries::entries!(@cosine $cosine_f32, #[$features] $lanes, f32);
         $crate::entries::entries!(@cosine $cosine_u8, #[$features] $lanes, u8);
 
-        #[$features]
-        unsafe fn $centered_u8_gather(q: &[u8], rows: &[&[u8]], out: &mut [[u32; 3]]) {
-            // SAFETY: the contract of all entry functions.
-            unsafe { $crate::entries::gather::<$lanes>(q, rows, out) }
-        }
+        $crate::entries::entries!(@gather $l2_u8_gather, #[$features] $lanes, $crate::sums::Squares);
+        $crate::entries::entries!(@gather $weighted_u8_gather, #[$features] $lanes, $crate::sums::Weights);
 
         #[$features]
         unsafe fn $moments_u8(a: *const u8, n: usize) -> (u32, u32) {
@@ -172,6 +183,13 @@ macro_rules! entries {
         unsafe fn $name(q: &[$e], rows: &[$e], stride: usize, out: &mut [$sum]) {
             // SAFETY: the contract of all entry functions.
             unsafe { $crate::entries::many::<$lanes, $crate::sums::$term, $e>(q, rows, stride, out) }
+        }
+    };
+    (@gather $name:ident, #[$features:meta] $lanes:ty, $finish:ty) => {
+        #[$features]
+        unsafe fn $name(finish: $finish, q: &[u8], rows: &[&[u8]], out: &mut [f32]) {
+            // SAFETY: the contract of all entry functions, and of this one's caller.
+            unsafe { $crate::entries::gather::<$lanes, $finish>(finish, q, rows, out) }
         }
     };
     (@cosine $name:ident, #[$features:meta] $lanes:ty, $e:ty) => {

@@ -54,4 +54,5 @@ mod tile;
 pub use dispatch::{Kernels, MAX_CODES, kernels, kernels_for};
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use prefetch::prefetch;
+pub use sums::Weights;
 pub use tile::{Columns, Dots, Facts, Line, Nearest, Sixteen, TILE, TILE_ROWS, decoded, pack};

@@ -354,7 +354,7 @@ crate::entries::entries! {
     l2_squared_f32_many_neon dot_f32_many_neon
     l2_squared_u8_neon dot_u8_neon cosine_u8_neon moments_u8_neon
     l2_squared_u8_x4_neon dot_centered_u8_neon
-    l2_squared_u8_many_neon dot_centered_u8_many_neon dot_centered_u8_gather_neon
+    l2_squared_u8_many_neon dot_centered_u8_many_neon l2_squared_u8_gather_neon weighted_u8_gather_neon
     tile_dots_neon tile_offer_neon
 }
 
@@ -365,6 +365,6 @@ crate::entries::entries! {
     l2_squared_f32_many_neon_udot dot_f32_many_neon_udot
     l2_squared_u8_neon_udot dot_u8_neon_udot cosine_u8_neon_udot moments_u8_neon_udot
     l2_squared_u8_x4_neon_udot dot_centered_u8_neon_udot
-    l2_squared_u8_many_neon_udot dot_centered_u8_many_neon_udot dot_centered_u8_gather_neon_udot
+    l2_squared_u8_many_neon_udot dot_centered_u8_many_neon_udot l2_squared_u8_gather_neon_udot weighted_u8_gather_neon_udot
     tile_dots_neon_udot tile_offer_neon_udot
 }

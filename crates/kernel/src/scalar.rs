@@ -174,6 +174,6 @@ crate::entries::entries! {
     l2_squared_f32_many_scalar dot_f32_many_scalar
     l2_squared_u8_scalar dot_u8_scalar cosine_u8_scalar moments_u8_scalar
     l2_squared_u8_x4_scalar dot_centered_u8_scalar
-    l2_squared_u8_many_scalar dot_centered_u8_many_scalar dot_centered_u8_gather_scalar
+    l2_squared_u8_many_scalar dot_centered_u8_many_scalar l2_squared_u8_gather_scalar weighted_u8_gather_scalar
     tile_dots_scalar tile_offer_scalar
 }

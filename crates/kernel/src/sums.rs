@@ -210,27 +210,73 @@ impl Element for u8 {
 /// it takes to answer.
 const AHEAD: usize = 4_096;
 
-/// Of `q` and each row, wherever it lies: the sum of `(q - 128) * b`, modulo 2^32, and its squares and sum.
+/// Of `q` and each of four rows, wherever they lie: the sums of `(q - 128) * b`, modulo 2^32, of `b * b`, and of `b`.
 #[inline(always)]
-pub(crate) fn gather<L: Lanes>(l: L, q: &[u8], rows: &[&[u8]], out: &mut [[u32; 3]]) {
+pub(crate) fn gather_four<L: Lanes>(l: L, q: &[u8], rows: [&[u8]; 4]) -> [[u32; 4]; 3] {
     let (q, q_tail) = q.as_chunks::<CODES>();
-    for (four, out) in rows.chunks(4).zip(out.chunks_mut(4)) {
-        let at = |j: usize| four[j.min(four.len() - 1)].as_chunks::<CODES>();
-        let [(a, a_tail), (b, b_tail), (c, c_tail), (d, d_tail)] = [at(0), at(1), at(2), at(3)];
-        let mut s = [[l.none(); 4]; 3];
-        for ((((q, a), b), c), d) in q.iter().zip(a).zip(b).zip(c).zip(d) {
-            let rows = [l.load_codes(a), l.load_codes(b), l.load_codes(c), l.load_codes(d)];
-            s = add_four(l, s, l.load_codes(q), rows);
-        }
-        if !q_tail.is_empty() {
-            let [a, b, c, d] = [a_tail, b_tail, c_tail, d_tail];
-            let rows = [l.load_codes_part(a), l.load_codes_part(b), l.load_codes_part(c), l.load_codes_part(d)];
-            s = add_four(l, s, l.load_codes_part(q_tail), rows);
-        }
-        let (dots, squares, sums) = (l.total_x4(s[0]), l.total_x4(s[1]), l.total_x4(s[2]));
+    let [(a, a_tail), (b, b_tail), (c, c_tail), (d, d_tail)] = rows.map(|row| row.as_chunks::<CODES>());
+    let mut s = [[l.none(); 4]; 3];
+    for ((((q, a), b), c), d) in q.iter().zip(a).zip(b).zip(c).zip(d) {
+        let rows = [l.load_codes(a), l.load_codes(b), l.load_codes(c), l.load_codes(d)];
+        s = add_four(l, s, l.load_codes(q), rows);
+    }
+    if !q_tail.is_empty() {
+        let [a, b, c, d] = [a_tail, b_tail, c_tail, d_tail];
+        let rows = [l.load_codes_part(a), l.load_codes_part(b), l.load_codes_part(c), l.load_codes_part(d)];
+        s = add_four(l, s, l.load_codes_part(q_tail), rows);
+    }
+    let (dots, mut squares, sums) = (l.total_x4(s[0]), l.total_x4(s[1]), l.total_x4(s[2]));
+    for (squares, sum) in squares.iter_mut().zip(sums) {
+        *squares = squares.wrapping_add(sum.wrapping_mul(128));
+    }
+    [dots, squares, sums]
+}
+
+/// What [`gather_four`] gives, as distances.
+pub(crate) trait Finish: Copy {
+    fn finish(self, dots: [u32; 4], squares: [u32; 4], sums: [u32; 4]) -> [f32; 4];
+}
+
+/// What the distances of a query to codes are made of:
+/// `base + per_square * sum of b * b - (per_sum * sum of b + per_dot * sum of (q - 128) * b)`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weights {
+    /// What all distances share.
+    pub base: f32,
+    /// For each unit of the sum of `b * b`.
+    pub per_square: f32,
+    /// For each unit of the sum of `b`, taken off.
+    pub per_sum: f32,
+    /// For each unit of the sum of `(q - 128) * b`, taken off.
+    pub per_dot: f32,
+}
+
+impl Finish for Weights {
+    #[inline(always)]
+    fn finish(self, dots: [u32; 4], squares: [u32; 4], sums: [u32; 4]) -> [f32; 4] {
+        let mut out = [0.0; 4];
         for (((out, dot), squares), sum) in out.iter_mut().zip(dots).zip(squares).zip(sums) {
-            *out = [dot, squares.wrapping_add(sum.wrapping_mul(128)), sum];
+            let product = self.per_sum * sum as f32 + self.per_dot * dot.cast_signed() as f32;
+            *out = self.base + self.per_square * squares as f32 - product;
         }
+        out
+    }
+}
+
+/// The sum of `(q - b)^2`, exact before it becomes a float, from the sum of `q * q`:
+/// `q.q + b.b - 2 q.b = q.q + b.b - 2 (q - 128).b - 256 sum(b)`, modulo 2^32 and less than that.
+#[derive(Clone, Copy)]
+pub(crate) struct Squares(pub u32);
+
+impl Finish for Squares {
+    #[inline(always)]
+    fn finish(self, dots: [u32; 4], squares: [u32; 4], sums: [u32; 4]) -> [f32; 4] {
+        let mut out = [0.0; 4];
+        for (((out, dot), squares), sum) in out.iter_mut().zip(dots).zip(squares).zip(sums) {
+            let product = dot.wrapping_add(sum.wrapping_mul(128)).wrapping_mul(2);
+            *out = self.0.wrapping_add(squares).wrapping_sub(product) as f32;
+        }
+        out
     }
 }
 

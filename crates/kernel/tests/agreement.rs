@@ -4,7 +4,7 @@ mod common;
 
 use std::io::Write;
 
-use auspex_kernel::{Isa, Kernels, MAX_CODES};
+use auspex_kernel::{Isa, Kernels, MAX_CODES, Weights};
 use common::{Random, kernels_here, scalar};
 use proptest::prelude::*;
 
@@ -63,11 +63,17 @@ fn every_u8(k: &Kernels, q: &[u8], rows: &[u8], stride: usize) -> Vec<u32> {
         assert_eq!(k.l2_squared_u8_x4(q, four), l2[i..i + 4], "{k:?} l2 x4 {n}");
     }
     let all: Vec<&[u8]> = (0..ROWS).map(row).collect();
-    let mut gathered = [[0; 3]; ROWS];
+    let squares = k.moments_u8(q).1;
+    let weights = Weights { base: 3.5, per_square: 0.25, per_sum: 0.75, per_dot: 1.5 };
+    let mut gathered = [f32::NAN; ROWS];
     for count in 0..=ROWS {
-        k.dot_centered_u8_gather(q, &all[..count], &mut gathered[..count]);
-        for (i, &[product, squares, sum]) in gathered[..count].iter().enumerate() {
-            assert_eq!((product, (sum, squares)), (centered[i], k.moments_u8(row(i))), "{k:?} centered gather {n}");
+        k.l2_squared_u8_gather(q, squares, &all[..count], &mut gathered[..count]);
+        assert!(gathered[..count].iter().zip(&l2).all(|(&a, &b)| a == b as f32), "{k:?} l2 gather {n}");
+        k.weighted_u8_gather(q, weights, &all[..count], &mut gathered[..count]);
+        for (i, &distance) in gathered[..count].iter().enumerate() {
+            let (sum, squares) = k.moments_u8(row(i));
+            let product = 0.75 * sum as f32 + 1.5 * centered[i].cast_signed() as f32;
+            assert_eq!(distance, 3.5 + 0.25 * squares as f32 - product, "{k:?} weighted gather {n}");
         }
     }
     for count in [ROWS, ROWS - 1, ROWS - 2, ROWS - 3, 1, 0] {
@@ -280,10 +286,11 @@ fn the_longest_codes_do_not_overflow() {
         assert_eq!(k.dot_u8(&full, &full), most, "{k:?}");
         assert_eq!(k.l2_squared_u8(&full, &empty), most, "{k:?}");
         assert_eq!(k.l2_squared_u8(&empty, &full), most, "{k:?}");
-        let mut gathered = [[0; 3]; 3];
-        k.dot_centered_u8_gather(&full, &[&full, &empty, &full], &mut gathered);
-        let of_full = [65_536 * 127 * 255, most, 65_536 * 255];
-        assert_eq!(gathered, [of_full, [0; 3], of_full], "{k:?}");
+        let mut gathered = [0.0; 3];
+        k.l2_squared_u8_gather(&full, most, &[&full, &empty, &full], &mut gathered);
+        assert_eq!(gathered, [0.0, most as f32, 0.0], "{k:?}");
+        k.l2_squared_u8_gather(&empty, 0, &[&full, &empty, &full], &mut gathered);
+        assert_eq!(gathered, [most as f32, 0.0, most as f32], "{k:?}");
         assert_eq!(k.dot_centered_u8(&empty, &full).cast_signed(), -65_536 * 128 * 255, "{k:?}");
         assert_eq!(k.l2_squared_u8_x4(&empty, [&full, &empty, &full, &full]), [most, 0, most, most], "{k:?}");
         assert_eq!(k.moments_u8(&full), (65_536 * 255, most), "{k:?}");
@@ -359,8 +366,9 @@ const WRONG: &[fn(&Kernels)] = &[
     |k| _ = k.dot_u8(rest(C), C),
     |k| _ = k.cosine_u8(C, rest(C)),
     |k| _ = k.l2_squared_u8_x4(C, [rest(C), C, C, C]),
-    |k| k.dot_centered_u8_gather(C, &[C, rest(C)], &mut [[0; 3]; 2]),
-    |k| k.dot_centered_u8_gather(C, &[C], &mut [[0; 3]; 2]),
+    |k| k.l2_squared_u8_gather(C, 0, &[C, rest(C)], &mut [0.0; 2]),
+    |k| k.l2_squared_u8_gather(C, 0, &[C], &mut [0.0; 2]),
+    |k| k.weighted_u8_gather(rest(C), Weights::default(), &[C], &mut [0.0]),
     |k| k.l2_squared_u8_many(&C[..100], C, 128, &mut [0; 3]),
     |k| k.dot_centered_u8_many(&C[..100], C, 128, &mut [0; 3]),
     |k| k.dot_centered_u8_many(&C[..100], C, 99, &mut [0; 2]),
@@ -370,7 +378,7 @@ const WRONG: &[fn(&Kernels)] = &[
     |k| _ = k.l2_squared_u8(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1]),
     |k| _ = k.cosine_u8(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1]),
     |k| _ = k.l2_squared_u8_x4(&[0; MAX_CODES + 1], [&[0; MAX_CODES + 1]; 4]),
-    |k| k.dot_centered_u8_gather(&[0; MAX_CODES + 1], &[&[0; MAX_CODES + 1]], &mut [[0; 3]]),
+    |k| k.l2_squared_u8_gather(&[0; MAX_CODES + 1], 0, &[&[0; MAX_CODES + 1]], &mut [0.0]),
     |k| k.l2_squared_u8_many(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1], MAX_CODES + 1, &mut [0]),
     |k| k.dot_centered_u8_many(&[0; MAX_CODES + 1], &[0; MAX_CODES + 1], MAX_CODES + 1, &mut [0]),
 ];

@@ -9,14 +9,15 @@
 //! whatever the number of threads. The idea is ParlayANN's (2024).
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 
 use auspex_kernel::Kernels;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::codes::{Codes, CodesWriter, Encoded, Moments, squared};
+use crate::codes::{Codes, CodesWriter, Moments};
 use crate::error::Result;
+use crate::graph::bulk::{Pairs, further};
 use crate::graph::layer::PROTECTED;
+use crate::graph::partition::{Block, in_order, partition};
 use crate::graph::search::{Candidate, Walk};
 use crate::graph::select::{add_links, select_neighbors};
 use crate::graph::{GraphView, GraphWriter, LAYERS, level};
@@ -25,11 +26,14 @@ use crate::rows::Rows;
 use crate::workers::Workers;
 
 /// Rows that are linked in one step, at most: more share less of each other's neighborhood, fewer share the threads.
-const LARGEST_STEP: usize = 2048;
+const LARGEST_STEP: usize = 8192;
 const SMALLEST_STEP: usize = 256;
 
 /// Nearest candidates among which links are chosen, for each link: farther ones are seldom taken.
 const CANDIDATES: usize = 4;
+
+/// Nearest rows of the step that a row keeps of each of its leaves: there may be none near it in the graph.
+const NEAREST: usize = 16;
 
 /// What linking works with.
 pub(crate) struct Context<'a> {
@@ -48,7 +52,6 @@ pub(crate) fn step(nodes: usize) -> usize {
 struct Newcomer {
     row: u32,
     level: usize,
-    encoded: Encoded,
     /// A node whose vector is the same, byte for byte.
     same: Option<u32>,
     /// Nearest slots found, by layer.
@@ -59,45 +62,52 @@ struct Newcomer {
     chosen: Vec<Vec<Candidate>>,
 }
 
-/// The codes of `numbers`, and of equal vectors only the first: the others name its place in the list.
+/// Rows to be linked in one step, near ones one behind the other: their walks meet the same nodes, and so they become
+/// nodes that lie together. Of equal vectors only the first has a code; the others name its place.
 pub(crate) struct Group {
+    block: Block,
     newcomers: Vec<Newcomer>,
     /// Index of each row's newcomer.
-    members: Vec<(u32, usize)>,
+    members: Vec<(u32, u32)>,
 }
 
 impl Group {
     /// Encodes `numbers`, which ascend.
-    pub fn new(context: &Context, codes: &Codes, numbers: &[u32]) -> Group {
-        let mut first: HashMap<u64, Vec<usize>> = HashMap::with_capacity(numbers.len());
+    pub fn new(context: &Context, codes: &Codes, numbers: &[u32]) -> Result<Group> {
+        let mut first: HashMap<u64, Vec<u32>> = HashMap::with_capacity(numbers.len());
         let mut members = Vec::with_capacity(numbers.len());
         let mut rows: Vec<u32> = Vec::with_capacity(numbers.len());
         for &row in numbers {
             let vector = context.rows.vector(row);
             let known = first.entry(hash(vector)).or_default();
-            let at = known.iter().copied().find(|&i| same(context.rows.vector(rows[i]), vector)).unwrap_or_else(|| {
-                known.push(rows.len());
+            let is_same = |&i: &u32| same(context.rows.vector(rows[i as usize]), vector);
+            let at = known.iter().copied().find(is_same).unwrap_or_else(|| {
+                known.push(rows.len() as u32);
                 rows.push(row);
-                rows.len() - 1
+                rows.len() as u32 - 1
             });
             members.push((row, at));
         }
-        let encoded = codes.encode_all(context.rows, &rows, context.workers);
-        let newcomers = rows
-            .into_iter()
-            .zip(encoded)
-            .map(|(row, encoded)| {
-                let level = level(row, context.config.m, context.config.seed);
-                let (found, chosen) = (vec![Vec::new(); level + 1], vec![Vec::new(); level + 1]);
-                Newcomer { row, level, encoded, same: None, found, slots: Vec::new(), chosen }
-            })
-            .collect();
-        Group { newcomers, members }
+        let arrived = Block::encode(codes, context.rows, &rows, context.workers)?;
+        let order = in_order(&arrived, context.kernels, context.workers, context.config.seed);
+        let block = arrived.gather(&order, context.workers)?;
+        let mut places = vec![0; order.len()];
+        for (place, &i) in order.iter().enumerate() {
+            places[i as usize] = place as u32;
+        }
+        members.iter_mut().for_each(|(_, at)| *at = places[*at as usize]);
+        let newcomer = |&i: &u32| {
+            let row = rows[i as usize];
+            let level = level(row, context.config.m, context.config.seed);
+            let (found, chosen) = (vec![Vec::new(); level + 1], vec![Vec::new(); level + 1]);
+            Newcomer { row, level, same: None, found, slots: Vec::new(), chosen }
+        };
+        Ok(Group { block, newcomers: order.iter().map(newcomer).collect(), members })
     }
 
-    /// The codes, for a look at how well the calibration holds them.
-    pub fn encoded(&self) -> impl Iterator<Item = &Encoded> + Clone {
-        self.newcomers.iter().map(|newcomer| &newcomer.encoded)
+    /// What is known of the codes, for a look at how well the calibration holds them.
+    pub fn moments(&self) -> &[Moments] {
+        &self.block.moments
     }
 }
 
@@ -132,42 +142,54 @@ pub(crate) fn link(
     };
     graph.cover(last + 1)?;
     let frozen = GraphView { graph: graph.graph(), codes: codes.codes().clone(), slots: graph.slots() };
-    find(context, &frozen, &mut group.newcomers);
+    find(context, &frozen, &group.block, &mut group.newcomers);
 
     let first = frozen.slots;
     let mut nodes = Vec::with_capacity(group.newcomers.len());
-    for newcomer in &mut group.newcomers {
+    let mut fresh: Vec<u32> = Vec::with_capacity(group.newcomers.len());
+    for (i, newcomer) in group.newcomers.iter_mut().enumerate() {
         nodes.push(match newcomer.same {
             Some(node) => node,
-            None => number(graph, codes, newcomer)?,
+            None => {
+                fresh.push(i as u32);
+                let node = graph.push_node(newcomer.row)?;
+                codes.push_code(group.block.code(i), &group.block.moments[i])?;
+                let mut down = node;
+                for layer in graph.layers.iter_mut().take(newcomer.level + 1) {
+                    down = layer.push(node, down)?;
+                    newcomer.slots.push(down);
+                }
+                node
+            }
         });
     }
     for &(row, at) in &group.members {
-        if row != group.newcomers[at].row || group.newcomers[at].same.is_some() {
-            graph.chain(nodes[at], row);
+        let newcomer = &group.newcomers[at as usize];
+        if row != newcomer.row || newcomer.same.is_some() {
+            graph.chain(nodes[at as usize], row);
         }
     }
-    let mut fresh: Vec<Newcomer> = group.newcomers.into_iter().filter(|newcomer| newcomer.same.is_none()).collect();
-    if fresh.is_empty() {
-        return Ok(());
+    if fresh.len() < group.newcomers.len() {
+        group.block = group.block.gather(&fresh, context.workers)?;
+        group.newcomers.retain(|newcomer| newcomer.same.is_none());
     }
     let grown = GraphView { graph: graph.graph(), codes: codes.codes().clone(), slots: graph.slots() };
     for (layer, &first) in first.iter().enumerate().filter(|&(layer, &first)| grown.slots[layer] > first) {
-        choose(context, &grown, layer, &mut fresh);
-        apply(context, &grown, layer, first, &fresh);
+        choose(context, &grown, layer, &group.block, &mut group.newcomers)?;
+        apply(context, &grown, layer, first, &group.newcomers);
     }
     Ok(())
 }
 
 /// Step one: the nearest slots of each newcomer on each of its layers, and whether its vector is there already.
-fn find(context: &Context, frozen: &GraphView, newcomers: &mut [Newcomer]) {
+fn find(context: &Context, frozen: &GraphView, block: &Block, newcomers: &mut [Newcomer]) {
     if frozen.nodes() == 0 {
         return;
     }
     let ef = context.config.ef_construction;
-    context.workers.for_each_chunk(newcomers, 8, Walk::default, |walk, _, piece| {
-        for newcomer in piece {
-            let scorer = frozen.codes.scorer_of(&newcomer.encoded);
+    context.workers.for_each_chunk(newcomers, 32, Walk::default, |walk, first, piece| {
+        for (i, newcomer) in piece.iter_mut().enumerate() {
+            let scorer = frozen.codes.scorer_of(block.code(first + i), &block.moments[first + i]);
             let mut entry = 0;
             for layer in (0..frozen.height()).rev() {
                 let (links, slots) = (&frozen.graph.layers[layer], frozen.slots[layer]);
@@ -193,64 +215,42 @@ fn find(context: &Context, frozen: &GraphView, newcomers: &mut [Newcomer]) {
     });
 }
 
-/// Gives a newcomer its node, and a slot on each of its layers.
-fn number(graph: &mut GraphWriter, codes: &mut CodesWriter, newcomer: &mut Newcomer) -> Result<u32> {
-    let node = graph.push_node(newcomer.row)?;
-    codes.push(&newcomer.encoded)?;
-    let mut down = node;
-    for layer in graph.layers.iter_mut().take(newcomer.level + 1) {
-        down = layer.push(node, down)?;
-        newcomer.slots.push(down);
-    }
-    Ok(node)
-}
-
 /// The links of each newcomer on one layer: from what it found, and from the newcomers nearest to it.
-fn choose(context: &Context, grown: &GraphView, layer: usize, fresh: &mut [Newcomer]) {
+fn choose(context: &Context, grown: &GraphView, layer: usize, block: &Block, newcomers: &mut [Newcomer]) -> Result<()> {
     let links = &grown.graph.layers[layer];
-    let stride = grown.codes.stride();
-    let members: Vec<&Newcomer> = fresh.iter().filter(|newcomer| newcomer.level >= layer).collect();
-    let mut block = Vec::with_capacity(members.len() * stride);
-    for member in &members {
-        block.extend_from_slice(&member.encoded.code);
-    }
-    let facts = |member: &&Newcomer| (member.slots[layer], member.encoded.moments);
-    let facts: Vec<(u32, Moments)> = members.iter().map(facts).collect();
-    let near = links.capacity();
-    context.workers.for_each_chunk(
-        fresh,
-        16,
-        || (vec![0_u32; facts.len()], Vec::new()),
-        |(dots, nearest): &mut (Vec<u32>, Vec<Candidate>), _, piece| {
-            for newcomer in piece.iter_mut().filter(|newcomer| newcomer.level >= layer) {
-                let own = newcomer.slots[layer];
-                context.kernels.dot_centered_u8_many(&newcomer.encoded.code, &block, stride, dots);
-                nearest.clear();
-                let mut limit = Candidate::new(f32::INFINITY, 0);
-                let mine = newcomer.encoded.moments;
-                for (&(slot, other), &dot) in facts.iter().zip(dots.iter()) {
-                    let sums = [dot, other.squares, other.sum];
-                    let distance = squared(mine.squares, sums, (mine.extra, other.extra));
-                    let candidate = Candidate::new(distance, slot);
-                    if candidate < limit && slot != own {
-                        nearest.push(candidate);
-                        if nearest.len() == 2 * near {
-                            nearest.select_nth_unstable(near);
-                            nearest.truncate(near);
-                            limit = nearest.iter().copied().max().unwrap_or(limit);
-                        }
-                    }
-                }
-                nearest.sort_unstable();
-                nearest.truncate(near);
-                let found = &mut newcomer.found[layer];
-                found.extend_from_slice(nearest);
+    let reaches = |newcomer: &Newcomer| newcomer.level >= layer;
+    let members: Vec<u32> = (0..).zip(newcomers.iter()).filter(|(_, n)| reaches(n)).map(|(i, _)| i).collect();
+    let slots: Vec<u32> = members.iter().map(|&i| newcomers[i as usize].slots[layer]).collect();
+    let upper;
+    let block = if layer == 0 {
+        block
+    } else {
+        upper = block.gather(&members, context.workers)?;
+        &upper
+    };
+    let seed = context.config.seed.wrapping_add(u64::from(slots[0]));
+    let leaves = partition(block, context.kernels, context.workers, seed);
+    let pairs = Pairs::compare(block, context, &leaves, NEAREST)?;
+    context.workers.for_each_chunk(newcomers, 16, Vec::new, |near: &mut Vec<Candidate>, first, piece| {
+        for (i, newcomer) in piece.iter_mut().enumerate().filter(|(_, newcomer)| reaches(newcomer)) {
+            let Ok(place) = members.binary_search(&((first + i) as u32)) else { continue };
+            let (found, chosen) = (&mut newcomer.found[layer], &mut newcomer.chosen[layer]);
+            let mut select = |near: &[Candidate], most: usize| {
+                found.extend(near.iter().map(|c| Candidate::new(c.distance(), slots[c.slot() as usize])));
                 found.sort_unstable();
-                let found = &found[..found.len().min(CANDIDATES * context.config.m)];
-                select_neighbors(&grown.codes, links, found, context.config.m, |_| false, &mut newcomer.chosen[layer]);
+                found.dedup_by_key(|candidate| candidate.slot());
+                let found = &found[..found.len().min(most)];
+                select_neighbors(&grown.codes, links, found, context.config.m, |_| false, chosen);
+                chosen.len()
+            };
+            pairs.of(place, near);
+            if let Some(reach) = further(context, select(near, CANDIDATES * context.config.m)) {
+                pairs.add(context, block, place, reach, near);
+                select(near, usize::MAX);
             }
-        },
-    );
+        }
+    });
+    Ok(())
 }
 
 /// Writes the newcomers' links on one layer, and the links back to them.
@@ -339,7 +339,6 @@ pub(crate) fn fingerprint(view: &GraphView) -> u64 {
         }
     }
     for node in 0..view.nodes() {
-        take(view.graph.heads.get(node as usize)[0].load(Ordering::Relaxed));
         view.rows_of(node, u32::MAX).for_each(&mut take);
     }
     state

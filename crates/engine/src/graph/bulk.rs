@@ -106,7 +106,7 @@ pub(crate) fn build(
             Some(block)
         };
         let block = upper.as_ref().unwrap_or(&block);
-        let pairs = Pairs::compare(block, context, &leaves)?;
+        let pairs = Pairs::compare(block, context, &leaves, NEAREST)?;
         let find = |slot: usize, reach: Reach, found: &mut Vec<Candidate>| match reach {
             Reach::Near => pairs.of(slot, found),
             further => pairs.add(context, block, slot, further, found),
@@ -182,17 +182,24 @@ fn renumbered(mut leaves: Leaves, order: &[u32]) -> Leaves {
 
 /// How far to look for a slot's candidates.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reach {
+pub(super) enum Reach {
     Near,
     Home,
     Leaves,
 }
 
+/// Where to look for more candidates when so few links were chosen from the nearest.
+pub(super) fn further(context: &Context, chosen: usize) -> Option<Reach> {
+    let few = if context.config.metric == Metric::Dot { FEW_DOT } else { FEW };
+    (chosen < few).then_some(if chosen < FEW { Reach::Leaves } else { Reach::Home })
+}
+
 /// What comparing all pairs in the leaves gave.
-struct Pairs<'a> {
+pub(super) struct Pairs<'a> {
     leaves: &'a Leaves,
-    /// The [`NEAREST`] keys of each member.
+    /// The nearest `kept` keys of each member.
     keys: Vec<u32>,
+    kept: usize,
     /// Where each slot is a member: its places in the leaves, and which leaves, from `firsts[slot]` on.
     places: Vec<(u32, u32)>,
     firsts: Vec<u32>,
@@ -205,18 +212,18 @@ struct Scratch {
 }
 
 impl<'a> Pairs<'a> {
-    fn compare(block: &Block, context: &Context, leaves: &'a Leaves) -> Result<Pairs<'a>> {
-        let mut keys = reserved(leaves.members.len() * NEAREST, u32::MAX)?;
+    pub fn compare(block: &Block, context: &Context, leaves: &'a Leaves, kept: usize) -> Result<Pairs<'a>> {
+        let mut keys = reserved(leaves.members.len() * kept, u32::MAX)?;
         let mut each: Vec<&mut [u32]> = Vec::with_capacity(leaves.count());
         let mut rest = keys.as_mut_slice();
         for leaf in 0..leaves.count() {
-            let (own, others) = rest.split_at_mut(leaves.leaf(leaf).len() * NEAREST);
+            let (own, others) = rest.split_at_mut(leaves.leaf(leaf).len() * kept);
             each.push(own);
             rest = others;
         }
         context.workers.for_each_chunk(&mut each, 1, Scratch::default, |scratch, first, piece| {
             for (i, out) in piece.iter_mut().enumerate() {
-                compare_leaf(block, context.kernels, leaves.leaf(first + i), scratch, out);
+                compare_leaf(block, context.kernels, leaves.leaf(first + i), kept, scratch, out);
             }
         });
         let mut firsts = reserved(block.len() + 1, 0_u32)?;
@@ -236,16 +243,16 @@ impl<'a> Pairs<'a> {
                 next[slot] += 1;
             }
         }
-        Ok(Pairs { leaves, keys, places, firsts })
+        Ok(Pairs { leaves, keys, kept, places, firsts })
     }
 
     /// The nearest rows that a slot met, sorted, each once.
-    fn of(&self, slot: usize, found: &mut Vec<Candidate>) {
+    pub fn of(&self, slot: usize, found: &mut Vec<Candidate>) {
         found.clear();
         for &(place, leaf) in &self.places[self.firsts[slot] as usize..self.firsts[slot + 1] as usize] {
             let members = self.leaves.leaf(leaf as usize);
             let own = (place - self.leaves.starts[leaf as usize]) as usize;
-            let near = decoded(&self.keys[place as usize * NEAREST..][..NEAREST], own);
+            let near = decoded(&self.keys[place as usize * self.kept..][..self.kept], own);
             found.extend(near.map(|(distance, i)| Candidate::new(distance, members[i] & !HOME)));
         }
         found.sort_unstable();
@@ -254,7 +261,7 @@ impl<'a> Pairs<'a> {
     }
 
     /// Adds the nearest rows of the slot's home, or of all its leaves: as many as a search would find.
-    fn add(&self, context: &Context, block: &Block, slot: usize, reach: Reach, found: &mut Vec<Candidate>) {
+    pub fn add(&self, context: &Context, block: &Block, slot: usize, reach: Reach, found: &mut Vec<Candidate>) {
         let ef = context.config.ef_construction;
         let mut limit = None;
         for &(place, leaf) in &self.places[self.firsts[slot] as usize..self.firsts[slot + 1] as usize] {
@@ -308,7 +315,7 @@ fn nearest(
 }
 
 /// The nearest of each member of a leaf among the others.
-fn compare_leaf(block: &Block, kernels: &Kernels, leaf: &[u32], scratch: &mut Scratch, out: &mut [u32]) {
+fn compare_leaf(block: &Block, kernels: &Kernels, leaf: &[u32], kept: usize, scratch: &mut Scratch, out: &mut [u32]) {
     let Scratch { panels, lists } = scratch;
     panels.fill(block, leaf.iter().map(|member| member & !HOME));
     lists.clear();
@@ -320,11 +327,11 @@ fn compare_leaf(block: &Block, kernels: &Kernels, leaf: &[u32], scratch: &mut Sc
             let (before, after) = lists.split_at_mut(b.max(a + 1));
             let back = if a == b { Columns::Same } else { Columns::Mutual(&mut after[0]) };
             let (rows, columns) = ((&panels.facts[a], a * TILE), (&panels.facts[b], b * TILE));
-            kernels.tile_offer(&dots, NEAREST, rows, &mut before[a], columns, back);
+            kernels.tile_offer(&dots, kept, rows, &mut before[a], columns, back);
         }
     }
-    for (i, out) in out.chunks_exact_mut(NEAREST).enumerate() {
-        out.copy_from_slice(&lists[i / TILE][i % TILE].0.0[..NEAREST]);
+    for (i, out) in out.chunks_exact_mut(kept).enumerate() {
+        out.copy_from_slice(&lists[i / TILE][i % TILE].0.0[..kept]);
     }
 }
 
@@ -337,7 +344,6 @@ fn connect(
     find: impl Fn(usize, Reach, &mut Vec<Candidate>) + Sync,
 ) -> Result<()> {
     let (workers, capacity) = (context.workers, layer.capacity());
-    let few = if context.config.metric == Metric::Dot { FEW_DOT } else { FEW };
     let slots = Slots { block, kernels: context.kernels };
     // A slot's record: how many links it chose, and which.
     let record = capacity + 1;
@@ -351,8 +357,7 @@ fn connect(
                 let slot = first / (capacity + 1) + i;
                 find(slot, Reach::Near, found);
                 select(slots, found, capacity, |_| false, chosen);
-                if chosen.len() < few {
-                    let reach = if chosen.len() < FEW { Reach::Leaves } else { Reach::Home };
+                if let Some(reach) = further(context, chosen.len()) {
                     find(slot, reach, found);
                     select(slots, found, capacity, |_| false, chosen);
                 }
@@ -529,7 +534,7 @@ mod tests {
             for count in [1, 2, 16, 17, 599] {
                 let leaf: Vec<u32> = (0..count).map(|i| (i as u32 * 7 % 600) | (i as u32 % 2 * HOME)).collect();
                 let mut out = vec![0; count * NEAREST];
-                compare_leaf(&block, kernels, &leaf, &mut Scratch::default(), &mut out);
+                compare_leaf(&block, kernels, &leaf, NEAREST, &mut Scratch::default(), &mut out);
                 for (i, keys) in out.chunks(NEAREST).enumerate() {
                     let near: Vec<(f32, usize)> = decoded(keys, i).collect();
                     let mut all: Vec<(f32, usize)> = (0..count)

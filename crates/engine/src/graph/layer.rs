@@ -1,14 +1,15 @@
 //! One layer's links.
 //!
-//! A record is `count, links x capacity`, and on upper layers two words more: the slot's node, and its slot on the
-//! layer below. A link is a slot of the same layer; its top bit marks it protected.
+//! A record is as many words as a slot may have links: with the usual 32 of layer 0, two lines of the cache. A link is a
+//! slot of the same layer plus one, 0 where there is none; its top bit marks it protected. On upper layers each slot has
+//! a place besides: its node, and its slot on the layer below.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 
-use crate::arena::{Arena, Writer};
+use crate::arena::{Arena, Window, Writer};
 use crate::error::Result;
 use crate::storage::checkpoint::{Checkpoint, Section};
 
@@ -19,6 +20,8 @@ pub(crate) const PROTECTED: u32 = 1 << 31;
 #[derive(Clone)]
 pub(crate) struct Layer {
     records: Arena<AtomicU32>,
+    /// Node, and slot on the layer below; of upper layers only.
+    places: Arena<u32>,
     capacity: usize,
     upper: bool,
     /// Where records go before they change, while a checkpoint is being written.
@@ -29,11 +32,16 @@ pub(crate) struct Layer {
 pub(crate) struct LayerWriter {
     layer: Layer,
     records: Writer<AtomicU32>,
+    places: Writer<u32>,
 }
 
-/// Words of a record.
-fn width(capacity: usize, upper: bool) -> usize {
-    1 + capacity + if upper { 2 } else { 0 }
+/// What a checkpoint calls the links of a layer.
+pub(crate) fn links_name(layer: usize) -> String {
+    format!("links-{layer}")
+}
+
+fn places_name(layer: usize) -> String {
+    format!("places-{layer}")
 }
 
 /// Slots that are kept together.
@@ -87,11 +95,15 @@ impl Frozen {
 }
 
 impl Layer {
-    /// What a checkpoint keeps as `name`: the records as they were when they were frozen, chunk by chunk.
-    pub fn section<'a>(&'a self, name: &str, frozen: &'a Frozen) -> Section<'a> {
-        Section::new(name, self.records.slot_bytes(), frozen.slots, CHUNK, move |slots, out| {
-            frozen.take(&self.records, slots.start / CHUNK, out);
-        })
+    /// What a checkpoint keeps of the layer of this number: the records as they were when they were frozen, chunk by
+    /// chunk.
+    pub fn sections<'a>(&'a self, number: usize, frozen: &'a Frozen) -> impl Iterator<Item = Section<'a>> {
+        let links =
+            Section::new(&links_name(number), self.records.slot_bytes(), frozen.slots, CHUNK, move |slots, out| {
+                frozen.take(&self.records, slots.start / CHUNK, out);
+            });
+        let places = self.upper.then(|| Section::of(&places_name(number), &self.places, frozen.slots));
+        std::iter::once(links).chain(places)
     }
 
     /// Most links of a slot.
@@ -108,9 +120,7 @@ impl Layer {
 
     #[inline(always)]
     fn words(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
-        let record = self.records.get(slot as usize);
-        let count = (record[0].load(Ordering::Acquire) as usize).min(self.capacity);
-        record[1..=count].iter().map(|link| link.load(Ordering::Relaxed))
+        self.window().words(slot)
     }
 
     /// The slots that the slot links to; who follows them leaves out those past the end of its view.
@@ -119,10 +129,10 @@ impl Layer {
         self.words(slot).map(|link| link & !PROTECTED)
     }
 
-    /// Asks for the record to be brought near.
+    /// The links as a walk reads them.
     #[inline(always)]
-    pub fn prefetch(&self, slot: u32) {
-        auspex_kernel::prefetch(self.records.get(slot as usize));
+    pub fn window(&self) -> Links<'_> {
+        Links { records: self.records.window() }
     }
 
     /// Whether slots of the layer differ from nodes.
@@ -134,12 +144,12 @@ impl Layer {
     /// The node of a slot.
     #[inline(always)]
     pub fn node(&self, slot: u32) -> u32 {
-        if self.upper { self.records.get(slot as usize)[self.capacity + 1].load(Ordering::Relaxed) } else { slot }
+        if self.upper { self.places.get(slot as usize)[0] } else { slot }
     }
 
     /// The slot on the layer below; only on upper layers.
     pub fn down(&self, slot: u32) -> u32 {
-        self.records.get(slot as usize)[self.capacity + 2].load(Ordering::Relaxed)
+        self.places.get(slot as usize)[1]
     }
 
     /// Replaces a slot's links. Readers meanwhile see some mixture of old and new.
@@ -147,31 +157,66 @@ impl Layer {
         if let Some(frozen) = &*self.frozen.load() {
             frozen.keep(&self.records, slot as usize);
         }
-        let record = self.records.get(slot as usize);
-        for (word, &link) in record[1..=self.capacity].iter().zip(links) {
+        let links = links.iter().map(|link| link + 1).chain(std::iter::repeat(0));
+        for (word, link) in self.records.get(slot as usize).iter().zip(links) {
             word.store(link, Ordering::Relaxed);
         }
-        record[0].store(links.len().min(self.capacity) as u32, Ordering::Release);
     }
 
     pub fn bytes(&self) -> usize {
-        self.records.bytes()
+        self.records.bytes() + self.places.bytes()
+    }
+}
+
+/// A layer's links, for a walk over the slots that there were when it began.
+#[derive(Clone, Copy)]
+pub(crate) struct Links<'a> {
+    records: Window<'a, AtomicU32>,
+}
+
+impl<'a> Links<'a> {
+    /// The slot's links with their marks.
+    #[inline(always)]
+    fn words(self, slot: u32) -> impl Iterator<Item = u32> + 'a {
+        // What a reader sees of a slot of its view was written before the view; what changed since leads to slots that
+        // are in the view, or past its end.
+        let words = self.records.get(slot as usize).iter();
+        words.map(|word| word.load(Ordering::Relaxed)).take_while(|&word| word != 0).map(|word| word - 1)
+    }
+
+    /// The slots that the slot links to; who follows them leaves out those past the end of its view.
+    #[inline(always)]
+    pub fn of(self, slot: u32) -> impl Iterator<Item = u32> + 'a {
+        self.words(slot).map(|link| link & !PROTECTED)
+    }
+
+    /// Asks for a slot's links to be brought near.
+    #[inline(always)]
+    pub fn prefetch(self, slot: u32) {
+        auspex_kernel::prefetch(self.records.get(slot as usize));
     }
 }
 
 impl LayerWriter {
     pub fn new(capacity: usize, upper: bool) -> LayerWriter {
-        LayerWriter::of(Writer::new(width(capacity, upper)), capacity, upper)
+        LayerWriter::of(Writer::new(capacity), Writer::new(2), capacity, upper)
     }
 
-    /// The layer that a checkpoint kept as `name`.
-    pub fn load(checkpoint: &Checkpoint, name: &str, capacity: usize, upper: bool) -> Result<LayerWriter> {
-        Ok(LayerWriter::of(checkpoint.arena(name, width(capacity, upper))?, capacity, upper))
+    /// The layer of this number that a checkpoint kept.
+    pub fn load(checkpoint: &Checkpoint, number: usize, capacity: usize) -> Result<LayerWriter> {
+        let (links, places) = (links_name(number), places_name(number));
+        let (records, upper) = (checkpoint.arena(&links, capacity)?, number > 0);
+        let places = if upper { checkpoint.arena(&places, 2)? } else { Writer::new(2) };
+        if upper && places.len() != records.len() {
+            return Err(checkpoint.lacks(&links));
+        }
+        Ok(LayerWriter::of(records, places, capacity, upper))
     }
 
-    fn of(records: Writer<AtomicU32>, capacity: usize, upper: bool) -> LayerWriter {
-        let layer = Layer { records: records.reader(), capacity, upper, frozen: Arc::default() };
-        LayerWriter { layer, records }
+    fn of(records: Writer<AtomicU32>, places: Writer<u32>, capacity: usize, upper: bool) -> LayerWriter {
+        let (links, nodes) = (records.reader(), places.reader());
+        let layer = Layer { records: links, places: nodes, capacity, upper, frozen: Arc::default() };
+        LayerWriter { layer, records, places }
     }
 
     /// Keeps the records of the layer as they are now, until [`LayerWriter::thaw`]. Only between two writes.
@@ -196,18 +241,19 @@ impl LayerWriter {
     }
 
     pub fn reserve(&mut self, more: usize) -> Result<()> {
+        if self.layer.upper {
+            self.places.reserve(more)?;
+        }
         self.records.reserve(more)
     }
 
     /// Appends a slot without links for `node`, which is slot `down` on the layer below.
     pub fn push(&mut self, node: u32, down: u32) -> Result<u32> {
         let slot = self.len() as u32;
-        self.records.grow(1)?;
         if self.layer.upper {
-            let record = self.layer.records.get(slot as usize);
-            record[self.layer.capacity + 1].store(node, Ordering::Relaxed);
-            record[self.layer.capacity + 2].store(down, Ordering::Relaxed);
+            self.places.push(&[node, down])?;
         }
+        self.records.grow(1)?;
         Ok(slot)
     }
 }

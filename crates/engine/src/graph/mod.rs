@@ -30,7 +30,7 @@ pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod check;
 pub(crate) mod layer;
-mod partition;
+pub(crate) mod partition;
 pub(crate) mod search;
 pub(crate) mod select;
 
@@ -42,17 +42,20 @@ use crate::arena::{Arena, Writer};
 use crate::codes::Codes;
 use crate::error::Result;
 use crate::graph::layer::{Frozen, Layer, LayerWriter};
-use crate::rows::{NO_ROW, Tombstones};
+use crate::rows::Tombstones;
 use crate::storage::checkpoint::{Checkpoint, Section};
 
 /// Highest number of layers. At m = 2 that is reached by one node in 32,768; levels above it are cut.
 pub(crate) const LAYERS: usize = 16;
 
+/// The mark of a head that is not its node's only row.
+const CHAINED: u32 = 1 << 31;
+
 /// A reader's handle on the graph.
 #[derive(Clone)]
 pub(crate) struct Graph {
     pub layers: [Layer; LAYERS],
-    /// The newest row of each node.
+    /// The newest row of each node; [`CHAINED`] where there are older ones.
     heads: Arena<AtomicU32>,
     /// The next older row with the same vector, plus one; 0 ends the chain.
     next_same: Arena<AtomicU32>,
@@ -78,9 +81,13 @@ impl GraphView {
     }
 
     /// The node's rows below `rows`, newest first, dead ones too.
+    #[inline(always)]
     pub fn rows_of(&self, node: u32, rows: u32) -> impl Iterator<Item = u32> + '_ {
         let head = self.graph.heads.get(node as usize)[0].load(Ordering::Acquire);
-        std::iter::successors(Some(head), |&row| {
+        std::iter::successors(Some(head & !CHAINED), move |&row| {
+            if head & CHAINED == 0 {
+                return None;
+            }
             // A chain leads to older rows only, whatever a file says.
             self.graph.next_same.get(row as usize)[0]
                 .load(Ordering::Acquire)
@@ -99,8 +106,10 @@ impl GraphView {
     pub fn sections<'a>(&'a self, count: u32, frozen: &'a [Arc<Frozen>]) -> Vec<Section<'a>> {
         let heads = move |nodes: Range<usize>, out: &mut Vec<u8>| {
             for node in nodes {
-                let head = self.rows_of(node as u32, count).next().unwrap_or(0);
-                out.extend_from_slice(&head.to_le_bytes());
+                let mut rows = self.rows_of(node as u32, count);
+                let head = rows.next().unwrap_or(0);
+                let mark = if rows.next().is_some() { CHAINED } else { 0 };
+                out.extend_from_slice(&(head | mark).to_le_bytes());
             }
         };
         let chained = self.graph.next_same.len().min(count as usize);
@@ -108,7 +117,7 @@ impl GraphView {
         sections.push(Section::new("heads", 4, self.nodes() as usize, 8192, heads));
         sections.push(Section::of("next_same", &self.graph.next_same, chained));
         let layers = self.graph.layers.iter().zip(frozen).enumerate();
-        sections.extend(layers.map(|(i, (layer, frozen))| layer.section(&links_name(i), frozen)));
+        sections.extend(layers.flat_map(|(i, (layer, frozen))| layer.sections(i, frozen)));
         sections
     }
 
@@ -135,7 +144,7 @@ impl GraphWriter {
     pub fn load(checkpoint: &Checkpoint, m: usize) -> Result<GraphWriter> {
         let mut layers = Vec::with_capacity(LAYERS);
         for i in 0..LAYERS {
-            layers.push(LayerWriter::load(checkpoint, &links_name(i), if i == 0 { 2 * m } else { m }, i > 0)?);
+            layers.push(LayerWriter::load(checkpoint, i, if i == 0 { 2 * m } else { m })?);
         }
         let (heads, next_same): (Writer<AtomicU32>, _) =
             (checkpoint.arena("heads", 1)?, checkpoint.arena("next_same", 1)?);
@@ -195,16 +204,11 @@ impl GraphWriter {
     fn chain(&self, node: u32, row: u32) {
         let heads = self.heads.reader();
         let head = &heads.get(node as usize)[0];
-        let older = head.load(Ordering::Relaxed);
-        debug_assert!(older < row && older != NO_ROW);
+        let older = head.load(Ordering::Relaxed) & !CHAINED;
+        debug_assert!(older < row);
         self.next_same.reader().get(row as usize)[0].store(older + 1, Ordering::Release);
-        head.store(row, Ordering::Release);
+        head.store(row | CHAINED, Ordering::Release);
     }
-}
-
-/// What a checkpoint calls the links of a layer.
-pub(crate) fn links_name(layer: usize) -> String {
-    format!("links-{layer}")
 }
 
 /// The level of a row's node: at least `l` for one row in `m^l`. A function of the row's number and the seed.

@@ -10,7 +10,7 @@
 
 use auspex_kernel::{Columns, Dots, Facts, Kernels, Line, Nearest, Sixteen, TILE, TILE_ROWS, pack};
 
-use crate::codes::{Codes, Moments, mix, squared};
+use crate::codes::{Codes, Moments, extended, mix};
 use crate::error::{Error, Result};
 use crate::rows::Rows;
 use crate::workers::Workers;
@@ -24,6 +24,8 @@ const PER_LEADER: usize = LEAF * 7 / 20;
 const MOST_LEADERS: usize = 1008;
 /// Parts smaller than this are put together.
 const CRUMB: usize = LEAF / 8;
+/// Rows for which [`in_order`] draws a leader.
+const TOGETHER: usize = 24;
 /// Rows that are compared with the leaders at a time: their panels stay in the first-level cache.
 const ROWS: usize = 4 * TILE;
 
@@ -31,7 +33,7 @@ const ROWS: usize = 4 * TILE;
 pub(super) const HOME: u32 = 1 << 31;
 
 /// The codes of a layer's rows in one piece, so that nothing stands between them and the kernels.
-pub(super) struct Block {
+pub(crate) struct Block {
     lines: usize,
     codes: Vec<Line>,
     pub moments: Vec<Moments>,
@@ -107,13 +109,10 @@ impl Block {
     #[inline(always)]
     pub fn distances(&self, kernels: &Kernels, row: usize, others: &[u32; 4]) -> [f32; 4] {
         let codes = others.map(|other| self.code(other as usize));
-        let mut dots = [[0; 3]; 4];
-        kernels.dot_centered_u8_gather(self.code(row), &codes, &mut dots);
         let own = &self.moments[row];
-        std::array::from_fn(|i| {
-            let other = &self.moments[others[i] as usize];
-            squared(own.squares, dots[i], (own.extra, other.extra))
-        })
+        let mut distances = [0.0; 4];
+        kernels.l2_squared_u8_gather(self.code(row), own.squares, &codes, &mut distances);
+        std::array::from_fn(|i| extended(distances[i], own.extra, self.moments[others[i] as usize].extra))
     }
 }
 
@@ -206,26 +205,66 @@ pub(super) fn partition(block: &Block, kernels: &Kernels, workers: Workers, seed
     leaves
 }
 
-/// Cuts a part into smaller ones.
-fn carve(
-    block: &Block,
-    kernels: &Kernels,
-    workers: Option<Workers>,
-    part: &[u32],
-    fan: usize,
-    seed: u64,
-) -> Vec<Vec<u32>> {
+/// All rows of a block, each near the one before it: from leader to leader that is nearest of those left, and of each
+/// leader's rows likewise.
+pub(super) fn in_order(block: &Block, kernels: &Kernels, workers: Workers, seed: u64) -> Vec<u32> {
+    let mut rows: Vec<u32> = (0..block.len() as u32).collect();
+    if rows.len() < 2 * TOGETHER {
+        return rows;
+    }
+    let mut leaders = leaders(&rows, (rows.len() / TOGETHER).min(MOST_LEADERS), seed);
+    thread(block, kernels, &mut leaders);
+    let joined = joined(block, kernels, Some(workers), &rows, &leaders, 1);
+    rows.sort_by_key(|&row| joined[row as usize]);
+    for cell in rows.chunk_by_mut(|&a, &b| joined[a as usize] == joined[b as usize]) {
+        if cell.len() <= 4 * TOGETHER {
+            thread(block, kernels, cell);
+        }
+    }
+    rows
+}
+
+/// Puts behind each row the nearest of those left.
+fn thread(block: &Block, kernels: &Kernels, rows: &mut [u32]) {
+    for i in 1..rows.len() {
+        let (before, left) = rows.split_at_mut(i);
+        let own = before[i - 1] as usize;
+        let mut nearest = (f32::INFINITY, 0);
+        for (first, four) in left.chunks(4).enumerate() {
+            let others = std::array::from_fn(|j| four[j.min(four.len() - 1)]);
+            let distances = block.distances(kernels, own, &others);
+            for (j, distance) in distances.into_iter().take(four.len()).enumerate() {
+                if distance < nearest.0 {
+                    nearest = (distance, first * 4 + j);
+                }
+            }
+        }
+        left.swap(0, nearest.1);
+    }
+}
+
+/// Some of a part's rows, drawn at random.
+fn leaders(part: &[u32], wanted: usize, seed: u64) -> Vec<u32> {
     let row = |member: u32| member & !HOME;
-    let wanted = (part.len().div_ceil(PER_LEADER) * fan).clamp(2, MOST_LEADERS);
     let own = mix(seed ^ mix((part.len() as u64) << 32 | u64::from(row(part[0]))));
     let mut leaders: Vec<u32> =
         (0..wanted as u64).map(|i| row(part[(mix(own ^ i) % part.len() as u64) as usize])).collect();
     leaders.sort_unstable();
     leaders.dedup();
-    let fan = fan.min(leaders.len());
+    leaders
+}
+
+/// The `fan` nearest leaders of each of a part's rows, nearest first.
+fn joined(
+    block: &Block,
+    kernels: &Kernels,
+    workers: Option<Workers>,
+    part: &[u32],
+    leaders: &[u32],
+    fan: usize,
+) -> Vec<u32> {
     let mut panels = Panels::default();
     panels.fill(block, leaders.iter().copied());
-    // The leaders that each member joins, nearest first.
     let mut joined = vec![u32::MAX; part.len() * fan];
     let join = |scratch: &mut Panels, first: usize, piece: &mut [u32]| {
         let members = &part[first / fan..][..piece.len() / fan];
@@ -238,14 +277,29 @@ fn carve(
             joined.chunks_mut(ROWS * fan).enumerate().for_each(|(i, piece)| join(&mut scratch, i * ROWS * fan, piece));
         }
     }
-    let mut counts = vec![0; leaders.len()];
-    for (i, leaders_of) in joined.chunks_exact_mut(fan).enumerate() {
-        // Distances that are no numbers name no leader; every row has one all the same.
-        if leaders_of[0] == u32::MAX {
-            leaders_of[0] = (i % leaders.len()) as u32;
-        }
-        leaders_of.iter().filter(|&&leader| leader != u32::MAX).for_each(|&leader| counts[leader as usize] += 1);
+    // Distances that are no numbers name no leader; every row has one all the same.
+    for (i, leaders_of) in joined.chunks_exact_mut(fan).enumerate().filter(|(_, of)| of[0] == u32::MAX) {
+        leaders_of[0] = (i % leaders.len()) as u32;
     }
+    joined
+}
+
+/// Cuts a part into smaller ones.
+fn carve(
+    block: &Block,
+    kernels: &Kernels,
+    workers: Option<Workers>,
+    part: &[u32],
+    fan: usize,
+    seed: u64,
+) -> Vec<Vec<u32>> {
+    let row = |member: u32| member & !HOME;
+    let wanted = (part.len().div_ceil(PER_LEADER) * fan).clamp(2, MOST_LEADERS);
+    let leaders = leaders(part, wanted, seed);
+    let fan = fan.min(leaders.len());
+    let joined = joined(block, kernels, workers, part, &leaders, fan);
+    let mut counts = vec![0; leaders.len()];
+    joined.iter().filter(|&&leader| leader != u32::MAX).for_each(|&leader| counts[leader as usize] += 1);
     let mut groups: Vec<Vec<u32>> = counts.into_iter().map(Vec::with_capacity).collect();
     for (&member, leaders_of) in part.iter().zip(joined.chunks_exact(fan)) {
         for (rank, &leader) in leaders_of.iter().enumerate().filter(|&(_, &leader)| leader != u32::MAX) {

@@ -9,14 +9,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use crate::codes::Scorer;
 use crate::graph::GraphView;
 use crate::graph::layer::Layer;
-
-/// Candidates that are expanded together (the beam of DiskANN, 2019): while one's neighbors are on their way from memory,
-/// so are the others'. More would be expanded in vain.
-const BEAM: usize = 2;
 
 /// A slot and its distance, packed so that one comparison of integers orders by distance, then by slot.
 /// The lowest bit tells an expanded candidate.
@@ -74,9 +71,9 @@ impl Pool {
         if self.is_full() { self.sorted[self.sorted.len() - 1] } else { Candidate(u64::MAX) }
     }
 
-    /// Takes a candidate that is nearer than the worst; tells whether it is the nearest unexpanded one now.
+    /// Takes a candidate that is nearer than the worst.
     #[inline(always)]
-    fn insert(&mut self, candidate: Candidate) -> bool {
+    fn insert(&mut self, candidate: Candidate) {
         if !self.is_full() {
             self.sorted.push(candidate);
         }
@@ -84,9 +81,7 @@ impl Pool {
         let last = self.sorted.len() - 1;
         self.sorted.copy_within(at..last, at + 1);
         self.sorted[at] = candidate;
-        let next = at <= self.cursor;
         self.cursor = self.cursor.min(at);
-        next
     }
 
     /// The nearest candidate that was not expanded.
@@ -131,14 +126,16 @@ impl Visited {
     #[inline(always)]
     fn mark(&mut self, slots: impl Iterator<Item = u32>) -> usize {
         let first = self.len;
+        let mut len = first;
         for slot in slots {
             // Half of the slots are marked, at random: a branch would be mispredicted.
             let word = &mut self.bits[slot as usize / 64];
             let fresh = *word >> (slot % 64) & 1 ^ 1;
             *word |= 1 << (slot % 64);
-            self.seen[self.len] = slot;
-            self.len += fresh as usize;
+            self.seen[len] = slot;
+            len += fresh as usize;
         }
+        self.len = len;
         first
     }
 }
@@ -166,10 +163,11 @@ pub(crate) struct Walk {
 impl Walk {
     /// The nearest slot of a layer that can be reached by going to a nearer neighbor as long as there is one.
     pub fn descend(&mut self, layer: &Layer, slots: u32, scorer: &impl Scorer, entry: u32) -> u32 {
+        let links = layer.window();
         self.visited.reset(slots as usize);
         let mut best = Candidate(u64::MAX);
         let mut first = self.visited.mark(std::iter::once(entry));
-        self.score(layer, scorer, first);
+        self.score(layer, scorer, first..self.visited.len);
         loop {
             let fresh = self.visited.seen[first..self.visited.len].iter().zip(&self.distances);
             match fresh.map(|(&slot, &distance)| Candidate::new(distance, slot)).min() {
@@ -177,12 +175,15 @@ impl Walk {
                 _ => return best.slot(),
             }
             self.counts.visited += 1;
-            first = self.visited.mark(layer.links(best.slot()).filter(|&slot| slot < slots));
-            self.score(layer, scorer, first);
+            first = self.visited.mark(links.of(best.slot()).filter(|&slot| slot < slots));
+            self.score(layer, scorer, first..self.visited.len);
         }
     }
 
     /// Fills the pool with the `ef` nearest slots that `accept` takes, walking from `entry`.
+    ///
+    /// A candidate's neighbors are scored after the next candidate is expanded: until then they are on their way from
+    /// memory.
     pub fn search_layer(
         &mut self,
         layer: &Layer,
@@ -192,29 +193,33 @@ impl Walk {
         ef: usize,
         accept: Option<&dyn Fn(u32) -> bool>,
     ) {
+        let links = layer.window();
         self.pool.reset(ef.min(slots as usize));
         self.visited.reset(slots as usize);
         self.through.clear();
-        let mut first = self.visited.mark(std::iter::once(entry));
-        self.score(layer, scorer, first);
+        let mut scored = self.visited.mark(std::iter::once(entry));
+        let mut next = None;
         loop {
-            self.keep(layer, first, accept);
-            first = self.visited.len;
-            let mut taken = 0;
-            while taken < BEAM
-                && let Some(next) = self.next()
-            {
-                self.visited.mark(layer.links(next.slot()).filter(|&slot| slot < slots));
-                taken += 1;
+            let brought = self.visited.len;
+            if let Some(next) = next {
+                self.visited.mark(links.of(next).filter(|&slot| slot < slots));
+                if !layer.is_upper() {
+                    scorer.prefetch(&self.visited.seen[brought..self.visited.len]);
+                }
+                self.counts.visited += 1;
             }
-            if taken == 0 {
+            // Chosen before what was brought is scored, so that its links have time to come.
+            next = self.next().map(Candidate::slot);
+            if let Some(next) = next {
+                links.prefetch(next);
+            }
+            if scored < brought {
+                self.score(layer, scorer, scored..brought);
+                self.keep(layer, scored..brought, accept);
+                scored = brought;
+            } else if next.is_none() && brought == self.visited.len {
                 return;
             }
-            self.counts.visited += taken as u64;
-            for then in self.pool.sorted[self.pool.cursor..].iter().filter(|c| c.0 & 1 == 0).take(BEAM) {
-                layer.prefetch(then.slot());
-            }
-            self.score(layer, scorer, first);
         }
     }
 
@@ -235,36 +240,36 @@ impl Walk {
         kept
     }
 
-    /// Scores the slots seen from the place `first` on.
+    /// Scores slots by their places among those seen.
     #[inline(always)]
-    fn score(&mut self, layer: &Layer, scorer: &impl Scorer, first: usize) {
-        let fresh = &self.visited.seen[first..self.visited.len];
-        if self.distances.len() < fresh.len() {
-            self.distances.resize(fresh.len(), 0.0);
+    fn score(&mut self, layer: &Layer, scorer: &impl Scorer, places: Range<usize>) {
+        let slots = &self.visited.seen[places];
+        if self.distances.len() < slots.len() {
+            self.distances.resize(slots.len(), 0.0);
         }
-        let distances = &mut self.distances[..fresh.len()];
+        let distances = &mut self.distances[..slots.len()];
         if layer.is_upper() {
             self.nodes.clear();
-            self.nodes.extend(fresh.iter().map(|&slot| layer.node(slot)));
+            self.nodes.extend(slots.iter().map(|&slot| layer.node(slot)));
             scorer.score(&self.nodes, distances);
         } else {
-            scorer.score(fresh, distances);
+            scorer.score(slots, distances);
         }
-        self.counts.distances += fresh.len() as u64;
+        self.counts.distances += slots.len() as u64;
     }
 
     /// Takes into the pool what was scored and is near enough.
     #[inline(always)]
-    fn keep(&mut self, layer: &Layer, first: usize, accept: Option<&dyn Fn(u32) -> bool>) {
-        for (&slot, &distance) in self.visited.seen[first..self.visited.len].iter().zip(&self.distances) {
+    fn keep(&mut self, layer: &Layer, places: Range<usize>, accept: Option<&dyn Fn(u32) -> bool>) {
+        let mut worst = self.pool.worst();
+        for (&slot, &distance) in self.visited.seen[places].iter().zip(&self.distances) {
             let candidate = Candidate::new(distance, slot);
-            if candidate >= self.pool.worst() {
+            if candidate >= worst {
                 continue;
             }
             if accept.is_none_or(|accept| accept(layer.node(slot))) {
-                if self.pool.insert(candidate) {
-                    layer.prefetch(slot);
-                }
+                self.pool.insert(candidate);
+                worst = self.pool.worst();
             } else {
                 self.through.push(Reverse(candidate));
             }
@@ -311,10 +316,14 @@ mod tests {
         pool.reset(3);
         let offer = |pool: &mut Pool, distance: f32, slot: u32| {
             let candidate = Candidate::new(distance, slot);
-            candidate < pool.worst() && pool.insert(candidate)
+            let near = candidate < pool.worst();
+            if near {
+                pool.insert(candidate);
+            }
+            near
         };
         for (i, d) in [5.0, 1.0, 4.0, 2.0, 9.0, 3.0].into_iter().enumerate() {
-            assert_eq!(offer(&mut pool, d, i as u32), i < 2);
+            assert_eq!(offer(&mut pool, d, i as u32), i != 4);
         }
         assert_eq!(pool.sorted().iter().map(|c| c.distance()).collect::<Vec<_>>(), [1.0, 2.0, 3.0]);
         assert!(!offer(&mut pool, 3.0, 6));
