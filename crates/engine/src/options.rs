@@ -20,7 +20,7 @@ pub const MAX_ROWS: usize = (1 << 31) - 1;
 
 const DEFAULT_K: usize = 10;
 const DEFAULT_M: usize = 16;
-const DEFAULT_EF_CONSTRUCTION: usize = 100;
+const DEFAULT_EF_CONSTRUCTION: usize = 64;
 const DEFAULT_EF_SEARCH: usize = 64;
 const DEFAULT_SEED: u64 = 42;
 
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn defaults_are_the_documented_ones() {
         let config = Options { dim: Some(3.0), ..Options::default() }.validate(None).unwrap();
-        assert_eq!((config.metric, config.m, config.ef_construction), (Metric::Cosine, 16, 100));
+        assert_eq!((config.metric, config.m, config.ef_construction), (Metric::Cosine, 16, 64));
         assert_eq!((config.ef_search, config.seed, config.threads), (64, 42, 0));
         let ask = SearchOptions::default().validate(&config).unwrap();
         assert_eq!((ask.k, ask.ef, ask.exact), (10, 64, false));

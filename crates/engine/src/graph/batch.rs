@@ -19,7 +19,7 @@ use crate::graph::bulk::{Pairs, further};
 use crate::graph::layer::PROTECTED;
 use crate::graph::partition::{Block, in_order, partition};
 use crate::graph::search::{Candidate, Walk};
-use crate::graph::select::{add_links, select_neighbors};
+use crate::graph::select::{Lists, select_neighbors};
 use crate::graph::{GraphView, GraphWriter, LAYERS, level};
 use crate::options::Config;
 use crate::rows::Rows;
@@ -240,7 +240,7 @@ fn choose(context: &Context, grown: &GraphView, layer: usize, block: &Block, new
                 found.sort_unstable();
                 found.dedup_by_key(|candidate| candidate.slot());
                 let found = &found[..found.len().min(most)];
-                select_neighbors(&grown.codes, links, found, context.config.m, |_| false, chosen);
+                select_neighbors(&grown.codes, links, found, links.capacity() - 1, |_| false, chosen);
                 chosen.len()
             };
             pairs.of(place, near);
@@ -285,13 +285,22 @@ fn apply(context: &Context, grown: &GraphView, layer: usize, first: u32, fresh: 
     context.workers.for_each_chunk(
         &mut groups,
         16,
-        || (Vec::new(), Vec::new()),
-        |(newcomers, list), _, piece| {
-            for group in piece.iter() {
+        || (Vec::new(), Lists::default()),
+        |(newcomers, lists), _, piece| {
+            let window = links.window();
+            for (i, group) in piece.iter().enumerate() {
+                // The next target's neighbors, and the links of the one after it, are on their way meanwhile.
+                if let Some(after) = piece.get(i + 2) {
+                    window.prefetch(after[0].0);
+                }
+                if let Some(next) = piece.get(i + 1) {
+                    let near = window.of(next[0].0).filter(|&slot| slot < grown.slots[layer]);
+                    near.for_each(|slot| grown.codes.prefetch(links.node(slot)));
+                }
                 newcomers.clear();
                 newcomers.extend(group.iter().map(|&(_, source, distance)| (source, distance)));
-                if add_links(&grown.codes, links, group[0].0, newcomers, list) {
-                    links.set_links(group[0].0, list);
+                if lists.add(&grown.codes, links, group[0].0, newcomers) {
+                    links.set_links(group[0].0, &lists.links);
                 }
             }
         },

@@ -92,46 +92,109 @@ pub(super) fn select(
     }
 }
 
-/// The links of `slot` after `newcomers` ask to be among them, each a link with its mark and its distance. Returns
-/// false when nothing changes.
-pub(crate) fn add_links(
-    codes: &Codes,
-    layer: &Layer,
-    slot: u32,
-    newcomers: &[(u32, f32)],
-    links: &mut Vec<u32>,
-) -> bool {
-    links.clear();
-    links.extend(layer.marked_links(slot));
-    let old = links.len();
-    let mut changed = false;
-    let mut added: Vec<Candidate> = Vec::new();
-    for &(link, distance) in newcomers {
-        match links.iter_mut().find(|known| **known & !PROTECTED == link & !PROTECTED) {
-            Some(known) => {
-                changed |= *known != *known | link;
-                *known |= link & PROTECTED;
-            }
-            None => {
-                changed = true;
-                links.push(link);
-                added.push(Candidate::new(distance, link & !PROTECTED));
+/// So many newcomers at most enter a full list one by one; more are chosen anew together with those that are there.
+const ONE_BY_ONE: usize = 4;
+
+/// The memory of [`Lists::add`], used again and again.
+#[derive(Default)]
+pub(crate) struct Lists {
+    /// The list that comes out.
+    pub links: Vec<u32>,
+    added: Vec<(Candidate, u32)>,
+    entries: Vec<(Candidate, u32)>,
+    candidates: Vec<Candidate>,
+    chosen: Vec<Candidate>,
+    nodes: Vec<u32>,
+    distances: Vec<f32>,
+}
+
+impl Lists {
+    /// The links of `slot` after `newcomers` ask to be among them, each a link with its mark and its distance. Returns
+    /// false when nothing changes.
+    pub fn add(&mut self, codes: &Codes, layer: &Layer, slot: u32, newcomers: &[(u32, f32)]) -> bool {
+        self.links.clear();
+        self.links.extend(layer.marked_links(slot));
+        self.added.clear();
+        let mut changed = false;
+        for &(link, distance) in newcomers {
+            match self.links.iter_mut().find(|known| (**known ^ link) & !PROTECTED == 0) {
+                Some(known) => {
+                    changed |= *known != *known | link;
+                    *known |= link & PROTECTED;
+                }
+                None => self.added.push((Candidate::new(distance, link & !PROTECTED), link & PROTECTED)),
             }
         }
+        if self.links.len() + self.added.len() <= layer.capacity() {
+            self.links.extend(self.added.iter().map(|(candidate, mark)| candidate.slot() | mark));
+            return changed || !self.added.is_empty();
+        }
+        self.nodes.clear();
+        self.nodes.extend(self.links.iter().map(|link| layer.node(link & !PROTECTED)));
+        self.distances.resize(self.nodes.len(), 0.0);
+        codes.scorer(layer.node(slot)).score(&self.nodes, &mut self.distances);
+        let there = self.links.iter().zip(&self.distances);
+        self.entries.clear();
+        self.entries.extend(there.map(|(link, &d)| (Candidate::new(d, link & !PROTECTED), link & PROTECTED)));
+        if self.added.len() <= ONE_BY_ONE {
+            self.entries.sort_unstable();
+            self.added.sort_unstable();
+            for i in 0..self.added.len() {
+                changed |= self.enter(codes, layer, self.added[i]);
+            }
+            self.links.clear();
+            self.links.extend(self.entries.iter().map(|(candidate, mark)| candidate.slot() | mark));
+            return changed;
+        }
+        self.entries.append(&mut self.added);
+        self.entries.sort_unstable();
+        self.candidates.clear();
+        self.candidates.extend(self.entries.iter().map(|&(candidate, _)| candidate));
+        let marked: Vec<u32> = self.entries.iter().filter(|(_, mark)| *mark != 0).map(|(c, _)| c.slot()).collect();
+        let protected = |slot: u32| marked.contains(&slot);
+        select_neighbors(codes, layer, &self.candidates, layer.capacity(), protected, &mut self.chosen);
+        let mark = |slot: u32| if protected(slot) { slot | PROTECTED } else { slot };
+        self.links.clear();
+        self.links.extend(self.chosen.iter().map(|candidate| mark(candidate.slot())));
+        true
     }
-    if links.len() <= layer.capacity() {
-        return changed;
+
+    /// Lets one more into a full list, which is sorted, by the diversity rule: not one that is nearer to a nearer entry; it
+    /// puts out farther entries that are nearer to it, or else the farthest. Returns whether it is in.
+    fn enter(&mut self, codes: &Codes, layer: &Layer, (newcomer, mark): (Candidate, u32)) -> bool {
+        let scorer = codes.scorer(layer.node(newcomer.slot()));
+        let place = self.entries.partition_point(|(entry, _)| *entry < newcomer);
+        let full = self.entries.len() >= layer.capacity();
+        if mark == 0 {
+            let free = |(_, mark): &(Candidate, u32)| *mark == 0;
+            if full && !self.entries[place..].iter().any(free) {
+                return false;
+            }
+            let mut distances = [0.0; 8];
+            let occluded = self.entries[..place].chunks(8).any(|some| {
+                let nodes: [u32; 8] = std::array::from_fn(|i| layer.node(some[i.min(some.len() - 1)].0.slot()));
+                scorer.score(&nodes[..some.len()], &mut distances[..some.len()]);
+                distances[..some.len()].iter().any(|&d| SLACK * d <= newcomer.distance())
+            });
+            if occluded {
+                return false;
+            }
+        }
+        self.nodes.clear();
+        self.nodes.extend(self.entries[place..].iter().map(|(entry, _)| layer.node(entry.slot())));
+        self.distances.resize(self.nodes.len(), 0.0);
+        scorer.score(&self.nodes, &mut self.distances);
+        self.entries.insert(place, (newcomer, mark));
+        let (mut at, distances) = (0, &self.distances);
+        self.entries.retain(|(entry, mark)| {
+            at += 1;
+            *mark != 0 || at <= place + 1 || SLACK * distances[at - place - 2] > entry.distance()
+        });
+        if self.entries.len() > layer.capacity()
+            && let Some(farthest) = self.entries.iter().rposition(|(_, mark)| *mark == 0)
+        {
+            return self.entries.remove(farthest).0 != newcomer;
+        }
+        true
     }
-    let nodes: Vec<u32> = links[..old].iter().map(|link| layer.node(link & !PROTECTED)).collect();
-    let mut distances = vec![0.0; old];
-    codes.scorer(layer.node(slot)).score(&nodes, &mut distances);
-    let mut candidates = added;
-    candidates.extend(links[..old].iter().zip(&distances).map(|(link, &d)| Candidate::new(d, link & !PROTECTED)));
-    candidates.sort_unstable();
-    let marked: Vec<u32> = links.iter().filter(|&link| link & PROTECTED != 0).map(|link| link & !PROTECTED).collect();
-    let mut chosen = Vec::new();
-    select_neighbors(codes, layer, &candidates, layer.capacity(), |slot| marked.contains(&slot), &mut chosen);
-    links.clear();
-    links.extend(chosen.iter().map(|c| if marked.contains(&c.slot()) { c.slot() | PROTECTED } else { c.slot() }));
-    true
 }
