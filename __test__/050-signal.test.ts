@@ -73,6 +73,22 @@ test('a long-lived signal keeps nothing of the calls it was given to', async (t)
   t.is(listeners, 0);
 });
 
+test('a signal given to many calls at once has one listener', async (t) => {
+  const { collection: c } = await filled(10, 2);
+  const warnings: Error[] = [];
+  const note = (warning: Error) => warnings.push(warning);
+  process.on('warning', note);
+  const controller = new AbortController();
+  const { signal } = controller;
+  await Promise.all(Array.from({ length: 50 }, () => c.search([1, 2], { signal })));
+  const calls = Array.from({ length: 50 }, () => c.search([1, 2], { signal }));
+  controller.abort(reason);
+  for (const call of calls) await t.throwsAsync(() => call, { is: reason });
+  await sleep(20);
+  process.off('warning', note);
+  t.deepEqual(warnings, []);
+});
+
 test('progress comes at most ten times a second, and ends with all', async (t) => {
   const c = await open({ dim: 128 });
   const n = 10_000;

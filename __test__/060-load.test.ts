@@ -72,6 +72,35 @@ test('an error says how many rows were loaded, and closes the stream', async (t)
   t.is(closed, 3);
 });
 
+test('errors name a row by its place in the stream', async (t) => {
+  const c = await open({ dim, metric: 'cosine' });
+  const good = [item(0), item(1), item(2)];
+  const columns = (...last: unknown[]) => ({
+    ids: ['x', 'y', last[0]],
+    vectors: [[1, 2, 3, 4], [1, 2, 3, 4], last[1]],
+  });
+  const bad: [unknown, RegExp][] = [
+    [[item(4), { id: 'x', vector: [1] }], /^rows\[4\]\.vector has length 1/],
+    [[item(4), { id: 3, vector: [1, 2, 3, 4] }], /^rows\[4\]\.id must be a string/],
+    [columns('z', [1, 2]), /^rows\[5\]\.vector has length 2/],
+    [columns(7, [1, 2, 3, 4]), /^rows\[5\]\.id must be/],
+    [columns('z', [0, 0, 0, 0]), /^rows\[5\]\.vector is all zeros/],
+    [columns('', [1, 2, 3, 4]), /^rows\[5\]\.id has 0 bytes/],
+    [columns('x', [1, 2, 3, 4]), /^rows\[5\]\.id is "x", as is rows\[3\]\.id/],
+  ];
+  for (const [value, says] of bad) {
+    for (const batchSize of [3, 100]) {
+      const stream = [...good, value] as never;
+      await t.throwsAsync(() => c.load(stream, { batchSize, mode: 'insert' }), { message: says });
+      await c.clear();
+    }
+  }
+  await c.insert(item(9));
+  await t.throwsAsync(() => c.load([...good, item(9)], { mode: 'insert' }), {
+    message: /^rows\[3\]\.id is "r9", which is/,
+  });
+});
+
 test('what the stream throws is what load rejects with', async (t) => {
   const c = await open({ dim });
   const mine = new Error('mine');

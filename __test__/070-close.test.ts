@@ -27,6 +27,12 @@ test('after close every method rejects', async (t) => {
     () => c.similar('r0'),
     () => c.explain(v),
     () => c.stats(),
+    () => c.update('r0', { vector: v }),
+    () => c.clear(),
+    () => c.refresh(),
+    () => c.compact(),
+    () => c.verify(),
+    () => c.snapshot('/nowhere/at/all'),
   ];
   for (const call of calls) await rejects(t, call, closed, String(call));
   throws(t, () => c.searchSync(v), closed, 'searchSync');

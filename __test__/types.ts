@@ -49,6 +49,13 @@ export async function uses(v: Float32Array) {
     batchSize: 10,
     onProgress: ({ done, total }: Progress) => [done, total],
   });
+  const changed: boolean = await c.update('a', { metadata: { year: 2, draft: undefined }, vector: [1, 2, 3] });
+  await c.clear();
+  const { reclaimedBytes } = await c.compact({ onProgress: ({ phase }) => phase });
+  const { ok, problems } = await c.verify({ signal: AbortSignal.timeout(1000) });
+  problems[0]?.detail.length;
+  await c.snapshot('/tmp/copy');
+  const newer: boolean = await (await open<Doc>('/tmp/a', { mode: 'readonly' })).refresh();
   const overTheWire: Collection<Doc> = c;
   const plain: Batch<{ x?: number }> = { ids: ['a'], vectors: v };
   try {
@@ -76,12 +83,18 @@ export async function uses(v: Float32Array) {
   await open({ dim: 2, metric: 'hamming' });
   // @ts-expect-error rows come back one by one
   (await c.get('a')).length;
+  // @ts-expect-error no such key
+  await c.update('a', { metadata: { pages: 3 } });
+  // @ts-expect-error a key of another type
+  await c.update('a', { metadata: { year: '1999' } });
+  // @ts-expect-error no such mode
+  await open({ dim: 2, mode: 'append' });
   // @ts-expect-error only in this process
   overTheWire.searchSync(v);
   // @ts-expect-error read-only
   c.dim = 4;
 
-  return [y, q, s, counts, distances, removed, loaded, plain] satisfies unknown[];
+  return [y, q, s, counts, distances, removed, loaded, plain, changed, reclaimedBytes, ok, newer] satisfies unknown[];
 }
 
 export const anyOne = (c: LocalCollection): Collection => c;

@@ -1,10 +1,22 @@
 import { resolve } from 'node:path';
 import type { NativeCollection, Rows, Token } from '../crates/node/binding';
 import { AuspexError, rangeError, typeError } from './errors';
+import { job } from './jobs';
 import { load, readLoad } from './load';
 import { across, cancellable, native } from './native';
 import { readOptions, required, type Schema } from './options';
-import { type Columns, orTooMuch, readId, readIds, readQuery, readRows, readVectors, rowsIn } from './rows';
+import {
+  type Columns,
+  gather,
+  orTooMuch,
+  readId,
+  readIds,
+  readPatch,
+  readQuery,
+  readRows,
+  readVectors,
+  rowsIn,
+} from './rows';
 import type * as Api from './types';
 import type { LocalCollection, Metadata, OpenOptions } from './types';
 import { writesOf } from './writes';
@@ -16,10 +28,11 @@ type Search = Api.SearchOptions<unknown>;
 type ExactOptions = { k: number; metric?: Api.Metric; dim: number; signal?: AbortSignal };
 
 const BUILD = { m: 'number', efConstruction: 'number', efSearch: 'number', seed: 'number', threads: 'number' } as const;
-const KEEP = { ifMissing: 'string', durability: 'string', model: 'string' } as const;
+const KEEP = { mode: 'string', ifMissing: 'string', durability: 'string', model: 'string' } as const;
 const OPEN: Schema<OpenOptions> = { dim: 'number', metric: 'string', ...BUILD, ...KEEP, signal: 'signal' };
 const EXACT: Schema<ExactOptions> = { k: 'number', metric: 'string', dim: 'number', signal: 'signal' };
-const WRITE: Schema<Api.WriteOptions> = { signal: 'signal', onProgress: 'function' };
+const JOB: Schema<Api.JobOptions> = { signal: 'signal', onProgress: 'function' };
+const PATCH: Schema<Api.Patch<unknown>> = { vector: 'object', metadata: 'object' };
 const GET: Schema<Api.ReadOptions> = { include: 'object' };
 const INCLUDE: Schema<Api.Include> = { metadata: 'boolean', vector: 'boolean' };
 const NEAR = { k: 'number', efSearch: 'number', exact: 'boolean' } as const;
@@ -30,7 +43,7 @@ const SCORE = { cosine: (d: number) => 1 - d, dot: (d: number) => 0 - d, l2: (d:
 
 /**
  * Opens a collection: in memory, or in a folder of its own, which is made when there is none. Options left out are the
- * stored ones. One handle at a time has a folder.
+ * stored ones. One handle at a time writes to a folder, and any number of handles with `mode: 'readonly'` read it.
  *
  * @typeParam M what each row's metadata holds
  * @throws TypeError, RangeError (`ERR_ARGUMENT`) naming the option; `ERR_NATIVE_LOAD`; with a path also
@@ -107,11 +120,11 @@ class NativeBacked {
   }
 
   async insert(rows: unknown, options?: unknown) {
-    return (await this.#write('insert', readRows(rows, this.dim), readOptions(options, WRITE))).inserted;
+    return (await this.#write('insert', readRows(rows, this.dim), readOptions(options, JOB))).inserted;
   }
 
   async upsert(rows: unknown, options?: unknown) {
-    const written = await this.#write('upsert', readRows(rows, this.dim), readOptions(options, WRITE));
+    const written = await this.#write('upsert', readRows(rows, this.dim), readOptions(options, JOB));
     return { inserted: written.inserted, updated: written.updated };
   }
 
@@ -122,7 +135,15 @@ class NativeBacked {
     const stream = Object(rows) as AsyncIterable<unknown>;
     const iterable = stream === rows && (Symbol.asyncIterator in stream || Symbol.iterator in stream);
     if (!iterable) throw typeError('rows', 'an iterable or an async iterable', rows);
-    return load(stream, how, async (batch) => this.#write(how.mode, batch, { signal: how.signal }));
+    return load(stream, how, async (batch, first) => this.#write(how.mode, batch, { signal: how.signal }, first));
+  }
+
+  async update(id: unknown, patch: unknown) {
+    const { vector, metadata } = readOptions(required(patch, 'object', 'patch') as object, PATCH, 'patch');
+    const floats = vector === undefined ? undefined : gather([vector], this.dim, () => 'patch.vector');
+    const [key, { set, unset }] = [readId(id), readPatch(metadata)];
+    const put = (token: Token) => this.#open.update(key, floats, set, unset, token);
+    return (await this.#writes.add('update', 1, {}, put)).updated > 0;
   }
 
   async delete(what: unknown) {
@@ -130,13 +151,21 @@ class NativeBacked {
     return (await this.#writes.add('delete', ids.length, {}, (token) => this.#open.remove(ids, token))).deleted;
   }
 
+  async clear(): Promise<void> {
+    await this.#writes.add('clear', 0, {}, (token) => this.#open.clear(token));
+  }
+
   async get(what: unknown, options?: unknown) {
     const { metadata, vector } = readInclude(readOptions(options, GET).include);
     const ids = toIds(what);
-    const [collection, size, found] = [this.#open, rowsIn(PAGE, this.dim), [] as unknown[]];
-    for (let from = 0; from < ids.length; from += size) {
-      const page = ids.slice(from, from + size);
-      found.push(...this.#rows(await across(() => collection.get(page, metadata, vector))));
+    const [cursor, size, found] = [across(() => this.#open.cursor()), rowsIn(PAGE, this.dim), [] as unknown[]];
+    try {
+      for (let from = 0; from < ids.length; from += size) {
+        const page = ids.slice(from, from + size);
+        found.push(...this.#rows(await across(() => cursor.get(page, metadata, vector))));
+      }
+    } finally {
+      cursor.release();
     }
     return typeof what === 'string' ? found[0] : found;
   }
@@ -196,6 +225,24 @@ class NativeBacked {
     await across(() => collection.flush());
   }
 
+  readonly refresh = async (): Promise<boolean> => across(() => this.#open.refresh());
+
+  async compact(options?: unknown) {
+    const reclaimedBytes = await this.#job('compact', options, (collection, token) => collection.compact(token));
+    return { reclaimedBytes };
+  }
+
+  async verify(options?: unknown): Promise<Api.VerifyReport> {
+    const problems = await this.#job('verify', options, (collection, token) => collection.verify(token));
+    return { ok: problems.length === 0, problems };
+  }
+
+  async snapshot(directory: unknown, options?: unknown): Promise<void> {
+    const path = required(directory, 'string', 'directory') as string;
+    if (path === '') throw rangeError("directory is ''; it must name a folder");
+    await this.#job('snapshot', options, (collection, token) => collection.snapshot(resolve(path), token));
+  }
+
   async close(): Promise<void> {
     this.#closing ??= this.#writes.idle().then(() => across(() => this.#native.close()));
     await this.#closing;
@@ -208,10 +255,16 @@ class NativeBacked {
     return this.#native;
   }
 
-  #write(mode: 'insert' | 'upsert', { ids, metadata, vectors }: Columns, job: Api.WriteOptions) {
+  #write(mode: 'insert' | 'upsert', { ids, metadata, vectors }: Columns, options: Api.WriteOptions, first?: number) {
     const json = metadata && orTooMuch(() => `[${metadata.join(',')}]`);
-    const put = (token: Token) => this.#open.put(ids, json, vectors, mode === 'upsert', token);
-    return this.#writes.add(mode, ids.length, job, put);
+    const put = (token: Token) => this.#open.put(ids, json, vectors, mode === 'upsert', first, token);
+    return this.#writes.add(mode, ids.length, options, put);
+  }
+
+  async #job<T>(phase: string, options: unknown, run: (collection: NativeCollection, token: Token) => Promise<T>) {
+    const how = readOptions(options, JOB);
+    this.#open;
+    return job(phase, how, (token) => run(this.#open, token));
   }
 
   /** Zips columns into rows. Each vector gets memory of its own, to be kept or transferred alone. */

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { isAuspexError, rangeError, show } from './errors';
+import { reporter } from './jobs';
+import { onAbort } from './native';
 import { readOptions, type Schema } from './options';
 import { type Columns, orTooMuch, readRows, rowsIn } from './rows';
 import type { LoadOptions } from './types';
-import { reporter } from './writes';
 
 /** Floats in a batch: 8 MiB. */
 const BATCH = 2 ** 21;
@@ -21,7 +22,8 @@ export function readLoad(given: unknown, dim: number) {
   throw rangeError(`batchSize must be an integer from 1 to ${most}, got ${batchSize}`);
 }
 
-type Write = (batch: Columns) => Promise<unknown>;
+/** Writes a batch that begins with row `first` of the stream. */
+type Write = (batch: Columns, first: number) => Promise<unknown>;
 
 /**
  * Reads a stream to its end. While one batch is written the next is filled, and no further: that bounds the memory
@@ -34,22 +36,21 @@ export async function load(stream: AsyncIterable<unknown>, how: ReturnType<typeo
   const { batchSize: size, dim, signal, onProgress } = how;
   const floats = orTooMuch(() => new Float32Array(size * dim));
   const [ids, metadata]: [string[], string[]] = [[], []];
-  let [seen, loaded] = [0, 0];
+  let [seen, sent, loaded] = [0, 0, 0];
   let writing: Promise<unknown> = Promise.resolve();
   const stop = new AbortController();
   const fail = (error: unknown) => stop.abort(error);
-  signal?.addEventListener('abort', () => fail(signal.reason), { signal: stop.signal });
-  const report = reporter({ onProgress }, 'load', undefined, () => loaded);
+  const off = onAbort(signal, () => fail(signal?.reason));
+  const report = reporter({ onProgress }, 'load', () => [loaded, undefined]);
   const reading = read().catch(fail);
   await Promise.race([reading, once(stop.signal, 'abort')]);
   // A stream that stalls closes at its next step: nobody waits for that.
   await Promise.race([reading, setImmediate()]);
   await writing;
-  const thrown = report(loaded);
+  const thrown = report(true);
   if (thrown) fail(thrown.error);
+  off();
   const { aborted, reason } = stop.signal;
-  // Nothing listens to the caller's signal any more.
-  stop.abort();
   if (!aborted) return loaded;
   throw isAuspexError(reason) ? Object.assign(reason, { loaded }) : reason;
 
@@ -75,6 +76,7 @@ export async function load(stream: AsyncIterable<unknown>, how: ReturnType<typeo
     const n = ids.length;
     if (n === 0) return;
     const batch = { ids: ids.splice(0), metadata: metadata.splice(0), vectors: floats.subarray(0, n * dim) };
-    writing = write(batch).then(() => (loaded += n), fail);
+    writing = write(batch, sent).then(() => (loaded += n), fail);
+    sent += n;
   }
 }

@@ -20,12 +20,14 @@ const VECTOR = 'a Float32Array, a Float64Array or an array of numbers';
  * One row, rows or columns, as columns. Every property is read once, and everything that can run code of the user's
  * (getters, proxies, toJSON) runs here, before the addon asks where the floats are.
  *
- * @param from number of the first row, in a stream
+ * @param from number of the first row, in a stream: errors name rows by their place in it
  */
-export function readRows(input: unknown, dim: number, from = 0): Columns {
+export function readRows(input: unknown, dim: number, from?: number): Columns {
   const batch = !Array.isArray(input) && 'ids' in Object(input);
-  const { ids: keys, vectors, metadata: data } = batch ? (input as Columns) : transpose(input, from);
-  const name = (many: string, one: string) => (i: number) => (batch ? `${many}[${i}]` : `rows[${from + i}].${one}`);
+  const first = from ?? 0;
+  const { ids: keys, vectors, metadata: data } = batch ? (input as Columns) : transpose(input, first);
+  const columns = batch && from === undefined;
+  const name = (many: string, one: string) => (i: number) => (columns ? `${many}[${i}]` : `rows[${first + i}].${one}`);
   const ids = readIds(keys, name('ids', 'id'));
   if (data !== undefined && !Array.isArray(data)) throw typeError('metadata', 'an array', data);
   if (data && data.length !== ids.length) throw rangeError(`metadata has ${data.length} entries for ${ids.length} ids`);
@@ -101,7 +103,7 @@ function floatsOf(given: unknown, dim: number, name: string, expected: string): 
 }
 
 /** Copies vectors into one array. */
-function gather(vectors: readonly unknown[], dim: number, name: Name): Float32Array {
+export function gather(vectors: readonly unknown[], dim: number, name: Name): Float32Array {
   const floats = orTooMuch(() => new Float32Array(vectors.length * dim));
   for (let i = 0, at = 0; at < floats.length; i++, at += dim) {
     const vector: unknown = vectors[i];
@@ -139,12 +141,25 @@ function isDetached(vector: { readonly length: number }): boolean {
   }
 }
 
+/** What changes of a row: keys to set as the JSON text of an object, and keys to remove as that of an array. */
+export function readPatch(metadata: unknown): { set: string; unset: string } {
+  const keys: string[] = [];
+  let top: unknown;
+  function note(this: unknown, key: string, value: unknown): unknown {
+    if (key === '' && top === undefined) top = value;
+    else if (this === top && value === undefined) keys.push(key);
+    return value;
+  }
+  const set = metadata === undefined ? '{}' : json(metadata, () => 'patch.metadata', 0, note);
+  return { set, unset: JSON.stringify(keys) };
+}
+
 /** A row's metadata as the text of a JSON object, `null` where it has none. */
-function json(value: unknown, name: Name, i: number): string {
+function json(value: unknown, name: Name, i: number, note?: (this: unknown, key: string, value: unknown) => unknown) {
   if (value === undefined) return 'null';
   let [text, cause]: [string | undefined, unknown] = [undefined, undefined];
   try {
-    if (typeof value === 'object') text = JSON.stringify(value);
+    if (typeof value === 'object') text = JSON.stringify(value, note);
   } catch (error) {
     cause = error;
   }

@@ -1,6 +1,6 @@
-import type { BatchColumns, BuildOptions, Explain, Metric, Stats } from '../crates/node/binding';
+import type { BatchColumns, BuildOptions, Explain, Metric, Problem, Stats } from '../crates/node/binding';
 
-export type { BuildOptions, ErrorCode, ExactHits, Explain, Isa, Metric, Stats } from '../crates/node/binding';
+export type { BuildOptions, ErrorCode, ExactHits, Explain, Isa, Metric, Problem, Stats } from '../crates/node/binding';
 
 /** One vector: `dim` numbers. Kept as 32-bit floats. */
 export type VectorLike = Float32Array | Float64Array | readonly number[];
@@ -67,6 +67,12 @@ export type Batch<M> = { ids: readonly string[]; vectors: VectorBatch } & ({} ex
 /** What `insert` and `upsert` take. */
 export type Rows<M> = InputItem<M> | readonly InputItem<M>[] | Batch<M>;
 
+/**
+ * What `update` changes of a row: its vector, keys of its metadata, or both. A key with `undefined` is removed, one with
+ * `null` stores null; keys that are not named stay, and so does what is below a key that is.
+ */
+export type Patch<M> = { vector?: VectorLike; metadata?: { [K in keyof M]?: M[K] | undefined } };
+
 /** What `load` takes. */
 export type RowStream<M> = AsyncIterable<InputItem<M> | Batch<M>> | Iterable<InputItem<M> | Batch<M>>;
 
@@ -84,16 +90,19 @@ export interface SearchOptions<_M = Metadata, I = Include> {
   signal?: AbortSignal;
 }
 
-/** How to write. */
-export interface WriteOptions {
-  /** Aborting rejects with `signal.reason`, until the batch is in the log; after that the call resolves. */
+/** How to run what may take long. */
+export interface JobOptions {
+  /** Aborting ends the work, which then leaves nothing behind, and rejects with `signal.reason`. */
   signal?: AbortSignal;
   /**
    * Called at most ten times a second, and once at the end. What it throws ends the reports, not the call: the call
-   * goes on and then rejects with what was thrown, although all was written.
+   * goes on and then rejects with what was thrown, although all was done.
    */
   onProgress?: (progress: Progress) => void;
 }
+
+/** How to write. The signal counts until the batch is in the log; after that the call resolves. */
+export interface WriteOptions extends JobOptions {}
 
 /**
  * Of `load`. On abort or error the batches written so far stay: their rows are the last report's `done`, and an error
@@ -112,10 +121,18 @@ export interface Progress {
   phase: string;
   /** Rows so far. */
   done: number;
-  /** Rows in all; `undefined` where nobody knows (a stream). */
+  /** Rows in all; `undefined` where nobody knows (a stream), or not yet. */
   total: number | undefined;
   /** Since the call. */
   rowsPerSecond: number;
+}
+
+/** What `verify` found. */
+export interface VerifyReport {
+  /** Whether nothing is wrong. */
+  ok: boolean;
+  /** What is wrong, at most 1,000 of each kind; then one more says how many there are besides. */
+  problems: Problem[];
 }
 
 /**
@@ -170,11 +187,25 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   load(rows: RowStream<M>, options?: LoadOptions): Promise<number>;
 
   /**
+   * Changes a row: its vector, keys of its metadata (the first level of them), or both. It reads and writes in one step:
+   * of writes called meanwhile none is lost.
+   *
+   * @returns `false` when no row has the id, and then nothing is written
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT
+   * @example
+   * await notes.update('a', { metadata: { title: 'Second', draft: undefined } });
+   */
+  update(id: string, patch: Patch<M>): Promise<boolean>;
+
+  /**
    * Removes rows by id. An unknown id is no error.
    *
    * @returns how many rows went
    */
   delete(ids: string | readonly string[]): Promise<number>;
+
+  /** Removes every row. Their bytes go when a quarter of all is dead, or by `compact`. */
+  clear(): Promise<void>;
 
   /**
    * Rows by id: one entry an id, `undefined` where it is unknown.
@@ -236,8 +267,41 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   flush(): Promise<void>;
 
   /**
+   * Of a collection opened with `mode: 'readonly'`: shows what was written since.
+   *
+   * @returns whether anything became visible; otherwise, and where this handle writes, `false`
+   * @throws ERR_CORRUPT
+   */
+  refresh(): Promise<boolean>;
+
+  /**
+   * Writes the rows that are left anew and drops the rest, beside searches and writes. It happens by itself when a quarter
+   * is dead. Needs room for the rows once more while it lasts.
+   *
+   * @returns bytes given back: of files, or of memory where there are none
+   * @throws ERR_READ_ONLY; ERR_MEMORY, ERR_NO_SPACE (nothing changed); ERR_CORRUPT; ERR_CLOSED when `close` ends it
+   */
+  compact(options?: JobOptions): Promise<{ reclaimedBytes: number }>;
+
+  /**
+   * Reads and checks everything: the log and the files against their checksums, ids, codes and graph against the rows,
+   * and how many of a sample's nearest rows a search finds. What is wrong is in the report, not an error.
+   *
+   * @throws ERR_CLOSED when `close` ends it
+   */
+  verify(options?: JobOptions): Promise<VerifyReport>;
+
+  /**
+   * Copies the collection as it is now into a folder, which is made or must be empty, beside searches and writes. One in
+   * memory becomes one on disk. The copy is durable when this resolves; otherwise nothing of it is left.
+   *
+   * @throws ERR_ARGUMENT when the folder has files in it; ERR_NO_SPACE, ERR_IO; ERR_CORRUPT; ERR_CLOSED when `close` ends it
+   */
+  snapshot(directory: string, options?: JobOptions): Promise<void>;
+
+  /**
    * Waits for the writes called so far, makes them durable, and closes. Idempotent. Calls made after it reject with
-   * ERR_CLOSED; calls made before it finish.
+   * ERR_CLOSED; calls made before it finish, but `compact`, `verify` and `snapshot`, which it ends with ERR_CLOSED.
    */
   close(): Promise<void>;
 }

@@ -208,6 +208,27 @@ slot(
   (x) => x === undefined || x === true,
   (c, x) => c.get('r0', { include: { vector: x } }),
 );
+slot('update', /\bid\b/, isText, (c, x) => c.update(x, {}));
+slot(
+  'update',
+  /patch|has no/,
+  (x) => isPlain(x) && isEmptyOptions(x),
+  (c, x) => c.update('r0', x),
+);
+slot('update', /vector/, isUndefined, (c, x) => c.update('r0', { vector: x }));
+slot('update', /metadata/, isJson, (c, x) => c.update('nobody', { metadata: x }));
+for (const method of ['compact', 'verify'] as const) {
+  slot(method, /options|has no/, isEmptyOptions, (c, x) => c[method](x));
+  slot(method, /signal/, isUndefined, (c, x) => c[method]({ signal: x }));
+  slot(
+    method,
+    /onProgress/,
+    (x) => x === undefined || typeof x === 'function',
+    (c, x) => c[method]({ onProgress: x }),
+  );
+}
+slot('snapshot', /directory/, never, (c, x) => c.snapshot(typeof x === 'string' ? ('' as never) : x));
+slot('open', /mode/, isUndefined, (_, x) => open({ dim, mode: x }));
 slot('has', /id/, isText, (c, x) => c.has(x));
 slot('items', /options|has no/, isEmptyOptions, (c, x) => c.items(x)[Symbol.asyncIterator]().next());
 slot(

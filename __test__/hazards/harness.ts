@@ -245,6 +245,7 @@ export const takers: Taker[] = [
 /** The codes of collections on disk: their tests are those of storage. */
 export const codesOfFiles = [
   'ERR_LOCKED',
+  'ERR_READ_ONLY',
   'ERR_CORRUPT',
   'ERR_VERSION',
   'ERR_MODEL_MISMATCH',

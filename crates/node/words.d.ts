@@ -24,6 +24,7 @@ export type Metric = 'cosine' | 'l2' | 'dot';
  * | `ERR_EXISTS` | AuspexError | `insert` of an id that is known, or given twice |
  * | `ERR_NOT_FOUND` | AuspexError | no row has this id, or no collection is at the path |
  * | `ERR_LOCKED` | AuspexError | another handle, worker or process writes to the collection |
+ * | `ERR_READ_ONLY` | AuspexError | the collection was opened with mode `'readonly'` |
  * | `ERR_CLOSED` | AuspexError | the collection was closed |
  * | `ERR_CORRUPT` | AuspexError | a file is damaged; the message names it and the byte |
  * | `ERR_VERSION` | AuspexError | a newer version of this library made the collection |
@@ -42,6 +43,7 @@ export type ErrorCode =
   | 'ERR_EXISTS'
   | 'ERR_NOT_FOUND'
   | 'ERR_LOCKED'
+  | 'ERR_READ_ONLY'
   | 'ERR_CLOSED'
   | 'ERR_CORRUPT'
   | 'ERR_VERSION'

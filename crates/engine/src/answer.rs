@@ -111,6 +111,9 @@ impl Found {
     }
 }
 
+/// Bytes of metadata after which a page ends: a page of rows is one answer.
+const PAGE_BYTES: usize = 16 << 20;
+
 /// The live rows of one moment, read a page at a time.
 pub struct Cursor {
     pub(crate) view: Arc<View>,
@@ -118,19 +121,30 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// At most `limit` more rows; none at the end.
+    /// At most `limit` more rows, fewer where they have much metadata; none at the end.
     ///
     /// # Errors
     /// The log is damaged where one of them lies.
     pub fn next(&mut self, limit: usize) -> Result<Found> {
-        let mut rows = Vec::new();
-        while rows.len() < limit && self.next < self.view.count {
-            if self.view.is_live(self.next) {
-                rows.push(Some(self.next));
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        Found::checked(Arc::clone(&self.view), || {
+            while rows.len() < limit && self.next < self.view.count && bytes < PAGE_BYTES {
+                if self.view.is_live(self.next) {
+                    rows.push(Some(self.next));
+                    bytes += self.view.rows.metadata(self.next).len();
+                }
+                self.next += 1;
             }
-            self.next += 1;
-        }
-        Found::checked(Arc::clone(&self.view), || rows)
+            rows
+        })
+    }
+
+    /// The rows with these ids, in their order; an unknown id leaves its place empty.
+    ///
+    /// # Errors
+    /// The log is damaged where one of them lies.
+    pub fn get(&self, ids: &[String]) -> Result<Found> {
+        Found::checked(Arc::clone(&self.view), || ids.iter().map(|id| self.view.find(id)).collect())
     }
 }
 

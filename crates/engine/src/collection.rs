@@ -317,7 +317,10 @@ impl Collection {
             writer.log.writable()?;
             writer.fixed()
         };
-        self.compact_from(fixed, token)
+        if fixed.view.tombstones.is_empty() {
+            return Ok(0);
+        }
+        self.compact_from(fixed, token).inspect(|_| token.finish())
     }
 
     /// Held by the one job that may replace files.
@@ -556,7 +559,15 @@ impl Collection {
     /// # Errors
     /// An id is empty or too long, the metadata do not fit the ids, or together they pass the limit of a call.
     pub fn draft(&self, ids: Vec<String>, metadata: Option<&str>) -> Result<Draft> {
-        Draft::new(self.0.config.dim, ids, metadata)
+        self.draft_of_stream(None, ids, metadata)
+    }
+
+    /// The same, of rows whose place in a stream errors are to name: `first` and those behind it.
+    ///
+    /// # Errors
+    /// As [`Collection::draft`].
+    pub fn draft_of_stream(&self, first: Option<u64>, ids: Vec<String>, metadata: Option<&str>) -> Result<Draft> {
+        Draft::new(self.0.config.dim, first, ids, metadata)
     }
 
     /// Carries out writes in order, each wholly or not at all, and answers for each. They become durable by one sync
@@ -760,8 +771,7 @@ impl Collection {
     /// # Errors
     /// The collection is closed.
     pub fn get(&self, ids: &[String]) -> Result<Found> {
-        let view = self.view()?;
-        Found::checked(Arc::clone(&view), || ids.iter().map(|id| view.find(id)).collect())
+        self.cursor()?.get(ids)
     }
 
     /// The live rows of this moment, in arrival order.
@@ -858,16 +868,21 @@ impl Collection {
             let message = format!("{path} is a folder with files in it ({other}); a snapshot needs its own");
             return Err(Error::new(Code::Argument, message));
         }
-        let (log, position, snapshot) = {
+        let (log, position, rows, snapshot) = {
             let mut guard = self.writer()?;
             let writer = guard.as_mut().ok_or_else(Error::closed)?;
-            let (log, position) = (writer.log.reader(), writer.log.position().0);
-            (log, position, (!writer.unsure).then(|| writer.snapshot_into(&folder)))
+            let (log, position, rows) = (writer.log.reader(), writer.log.position().0, writer.view().count);
+            (log, position, u64::from(rows), (!writer.unsure).then(|| writer.snapshot_into(&folder)))
         };
+        token.begin(rows);
         let go_on = || self.go_on(token);
+        let copied_so_far = |bytes: usize, all: usize| {
+            token.reach((u128::from(rows) * bytes as u128 / all.max(1) as u128) as u64);
+            go_on()
+        };
         let copied = (|| {
             log.audit(position, &go_on)?;
-            let mut manifest = log.copy(position, &*folder, &go_on)?;
+            let mut manifest = log.copy(position, &*folder, &copied_so_far)?;
             manifest.checkpoint = match &snapshot {
                 Some(snapshot) => Some(snapshot.write(&|| go_on().is_ok()).map_err(Failed::into_error)?),
                 None => None,
@@ -884,7 +899,7 @@ impl Collection {
             folder.list()?.iter().for_each(|name| drop(folder.remove(name)));
         }
         // A token that was cancelled is told as such.
-        copied.map_err(|error| token.check().err().unwrap_or(error))
+        copied.inspect(|()| token.finish()).map_err(|error| token.check().err().unwrap_or(error))
     }
 
     /// Whether the checkpoint that the collection was opened by has been checked to its end.

@@ -79,9 +79,10 @@ impl Durability {
         match name {
             None | Some("commit") => Ok(Durability::Commit),
             Some("relaxed") => Ok(Durability::Relaxed),
-            Some(other) => {
-                Err(Error::new(Code::Argument, format!("durability is {other:?}; it is \"commit\" or \"relaxed\"")))
-            }
+            Some(other) => Err(Error::new(
+                Code::Argument,
+                format!("durability is {}; it is \"commit\" or \"relaxed\"", shown(other)),
+            )),
         }
     }
 }
@@ -137,9 +138,10 @@ impl Options {
             None | Some("readwrite") => Ok(false),
             Some("readonly") if self.path.is_some() => Ok(true),
             Some("readonly") => Err(Error::new(Code::Argument, "mode is \"readonly\"; that needs a path")),
-            Some(other) => {
-                Err(Error::new(Code::Argument, format!("mode is {other:?}; it is \"readwrite\" or \"readonly\"")))
-            }
+            Some(other) => Err(Error::new(
+                Code::Argument,
+                format!("mode is {}; it is \"readwrite\" or \"readonly\"", shown(other)),
+            )),
         }
     }
 
@@ -149,7 +151,7 @@ impl Options {
             None | Some("create") => Ok(true),
             Some("error") => Ok(false),
             Some(other) => {
-                Err(Error::new(Code::Argument, format!("ifMissing is {other:?}; it is \"create\" or \"error\"")))
+                Err(Error::new(Code::Argument, format!("ifMissing is {}; it is \"create\" or \"error\"", shown(other))))
             }
         }
     }

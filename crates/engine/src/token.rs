@@ -40,6 +40,10 @@ impl Token {
         self.total.store(total, Ordering::Relaxed);
     }
 
+    pub(crate) fn reach(&self, done: u64) {
+        self.done.store(done, Ordering::Relaxed);
+    }
+
     pub(crate) fn advance(&self, by: u64) {
         self.done.fetch_add(by, Ordering::Relaxed);
     }

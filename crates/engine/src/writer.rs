@@ -5,7 +5,8 @@
 //!  may refuse             may refuse          may    cannot fail
 //! ```
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::graph::batch::Context;
 use crate::ids::{Ids, hash};
 use crate::index::{GRAPH_FROM, Index};
 use crate::keeper::{self, Snapshot};
-use crate::options::Config;
+use crate::options::{Config, Metric};
 use crate::rows::{RowsWriter, Tombstones, check_vector};
 use crate::storage::checkpoint::Checkpoint;
 use crate::storage::disk::Disk;
@@ -52,57 +53,68 @@ pub struct Update {
     pub vector: Option<Vec<f32>>,
     /// Keys of its metadata to set, as the JSON text of an object.
     pub set: String,
-    /// Keys of its metadata to remove.
-    pub remove: Vec<String>,
+    /// Keys of its metadata to remove, as the JSON text of an array of strings.
+    pub remove: String,
 }
 
 impl Update {
-    /// The whole row that takes the place of `row`.
-    fn draft(&self, view: &View, row: u32) -> Result<Draft> {
+    /// The whole row that takes the place of `row`; `None` where it is the same row.
+    fn draft(&self, view: &View, row: u32, metric: Metric) -> Result<Option<Draft>> {
         view.rows.check(row);
-        let metadata = merge(view.rows.metadata(row), &self.set, &self.remove)?;
+        let before = view.rows.metadata(row);
+        let metadata = merge(before, &self.set, &self.remove)?;
         let old = view.rows.vector(row);
         let vector = self.vector.as_deref().unwrap_or(old);
         if vector.len() != old.len() {
             let message = format!("vector has {} floats; the collection has dim {}", vector.len(), old.len());
             return Err(Error::new(Code::Dimension, message));
         }
+        check_vector(vector, metric, || "vector".into())?;
+        if self.vector.is_none() && metadata == before {
+            return Ok(None);
+        }
         let mut draft = Draft::with(old.len(), vec![self.id.clone()], &[&metadata])?;
         draft.set(0, vector);
-        Ok(draft)
+        Ok(Some(draft))
     }
 }
 
-/// The JSON object `old` with the keys of `set`, and without those of `remove`. Values stay as they are written; new
-/// keys come last.
-fn merge(old: &str, set: &str, remove: &[String]) -> Result<String> {
-    let read = |text| {
-        serde_json::from_str::<Entries>(text)
-            .map_err(|error| Error::new(Code::Argument, format!("metadata is not a JSON object: {error}")))
-    };
-    let mut entries = read(old)?.0;
-    for (key, value) in read(set)?.0 {
-        match entries.iter_mut().find(|(known, _)| *known == key) {
-            Some(entry) => entry.1 = value,
-            None => entries.push((key, value)),
+/// The JSON object `old` with the keys of `set`, and without those of `remove`. Keys and values stay as they are
+/// written; new keys come last.
+fn merge(old: &str, set: &str, remove: &str) -> Result<String> {
+    let refused = |error| Error::new(Code::Argument, format!("metadata is not a JSON object: {error}"));
+    let mut entries = serde_json::from_str::<Entries>(old).map_err(refused)?.0;
+    let mut places: HashMap<_, usize> = entries.iter().enumerate().map(|(i, entry)| (name(entry.0), i)).collect();
+    for entry in serde_json::from_str::<Entries>(set).map_err(refused)?.0 {
+        match places.entry(name(entry.0)) {
+            Slot::Occupied(known) => entries[*known.get()].1 = entry.1,
+            Slot::Vacant(new) => {
+                new.insert(entries.len());
+                entries.push(entry);
+            }
         }
     }
-    entries.retain(|(key, _)| !remove.contains(key));
-    let texts: Vec<String> = entries
-        .iter()
-        .map(|(key, value)| format!("{}:{}", serde_json::Value::from(key.as_str()), value.get()))
-        .collect();
+    let gone: Vec<&RawValue> = serde_json::from_str(remove).map_err(refused)?;
+    let gone: HashSet<_> = gone.into_iter().map(name).collect();
+    entries.retain(|entry| !gone.contains(&name(entry.0)));
+    let texts: Vec<String> = entries.iter().map(|(key, value)| format!("{}:{}", key.get(), value.get())).collect();
     Ok(format!("{{{}}}", texts.join(",")))
 }
 
+/// What a key is known by: the text that it stands for, or, where that is no text (half of a surrogate pair), how it is
+/// written.
+fn name(key: &RawValue) -> std::result::Result<String, &str> {
+    serde_json::from_str(key.get()).map_err(|_| key.get())
+}
+
 /// The entries of a JSON object, in their order.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
+struct Entries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         struct Object;
         impl<'de> Visitor<'de> for Object {
-            type Value = Vec<(String, &'de RawValue)>;
+            type Value = Vec<(&'de RawValue, &'de RawValue)>;
             fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
                 out.write_str("an object")
             }
@@ -167,10 +179,11 @@ impl View {
         let mut seen: HashMap<&str, usize> = HashMap::with_capacity(draft.ids.len());
         let mut written = Written::default();
         for (i, id) in draft.ids.iter().enumerate() {
-            check_vector(draft.frame.vector(i), config.metric, || format!("vectors[{i}]"))?;
+            check_vector(draft.frame.vector(i), config.metric, || draft.name("vectors", i))?;
             if let Some(first) = seen.insert(id, i) {
                 if insert {
-                    let message = format!("ids[{i}] is {id:?}, as is ids[{first}]; upsert() keeps the last");
+                    let (name, first) = (draft.name("ids", i), draft.name("ids", first));
+                    let message = format!("{name} is {id:?}, as is {first}; upsert() keeps the last");
                     return Err(Error::new(Code::Exists, message));
                 }
                 continue;
@@ -178,7 +191,7 @@ impl View {
             if self.find(id).is_none() {
                 written.inserted += 1;
             } else if insert {
-                let message = format!("ids[{i}] is {id:?}, which is taken; upsert() replaces rows");
+                let message = format!("{} is {id:?}, which is taken; upsert() replaces rows", draft.name("ids", i));
                 return Err(Error::new(Code::Exists, message));
             } else {
                 written.updated += 1;
@@ -368,10 +381,10 @@ impl Writer {
             }
             Write::Update(update) => match view.find(&update.id) {
                 None => Ok((Written::default(), Unnumbered::delete(&[])?)),
-                Some(row) => {
-                    let draft = update.draft(&view, row)?;
-                    Ok((view.admit(&draft, config, false)?, draft.frame))
-                }
+                Some(row) => match update.draft(&view, row, config.metric)? {
+                    None => Ok((Written { updated: 1, ..Written::default() }, Unnumbered::delete(&[])?)),
+                    Some(draft) => Ok((view.admit(&draft, config, false)?, draft.frame)),
+                },
             },
             Write::Clear => Ok((Written { deleted: view.live() as u32, ..Written::default() }, Unnumbered::clear()?)),
         })?;
@@ -524,9 +537,8 @@ mod tests {
 
     #[test]
     fn metadata_are_merged_key_by_key_as_they_are_written() {
-        let merged = |old: &str, set: &str, remove: &[&str]| {
-            merge(old, set, &remove.iter().map(|&key| key.to_owned()).collect::<Vec<_>>()).unwrap()
-        };
+        let merged =
+            |old: &str, set: &str, remove: &[&str]| merge(old, set, &serde_json::json!(remove).to_string()).unwrap();
         assert_eq!(
             merged(r#"{"a":1,"b":[1.0, 2]}"#, r#"{"c":-0.0,"a":null}"#, &[]),
             r#"{"a":null,"b":[1.0, 2],"c":-0.0}"#
@@ -534,6 +546,12 @@ mod tests {
         assert_eq!(merged(r#"{"a":1,"__proto__":{"x":2}}"#, "{}", &["a", "none"]), r#"{"__proto__":{"x":2}}"#);
         assert_eq!(merged("{}", r#"{"é\n\"":12345678901234567890}"#, &[]), r#"{"é\n\"":12345678901234567890}"#);
         assert_eq!(merged(r#"{"a":1}"#, r#"{"a":2}"#, &["a"]), "{}");
-        assert_eq!(merge("{}", "[1]", &[]).unwrap_err().code, Code::Argument);
+        assert_eq!(merged(r#"{"a":1}"#, r#"{"\u0061":2}"#, &[]), r#"{"a":2}"#);
+        // Half of a surrogate pair is a key of JavaScript's, and no text.
+        let half = r#"{"\ud800":1,"b":"\udc00"}"#;
+        assert_eq!(merged(half, r#"{"a":1}"#, &["b"]), r#"{"\ud800":1,"a":1}"#);
+        assert_eq!(merge(half, r#"{"\ud800":2}"#, r#"["b"]"#).unwrap(), r#"{"\ud800":2}"#);
+        assert_eq!(merge(half, "{}", r#"["\ud800"]"#).unwrap(), r#"{"b":"\udc00"}"#);
+        assert_eq!(merge("{}", "[1]", "[]").unwrap_err().code, Code::Argument);
     }
 }

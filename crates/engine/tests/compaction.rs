@@ -128,13 +128,15 @@ fn clear_empties_and_update_changes_what_it_names() {
     assert_eq!(commit(&collection, Write::Clear).unwrap().deleted, 0);
     upsert(&collection, names(5..7), &Random(6).vectors(2, DIM)).unwrap();
     let update = |vector, set: &str, remove: &[&str]| {
-        let remove = remove.iter().map(|&key| key.into()).collect();
-        Write::Update(Update { id: "5".into(), vector, set: set.into(), remove })
+        Write::Update(Update { id: "5".into(), vector, set: set.into(), remove: format!("{remove:?}") })
     };
     assert_eq!(commit(&collection, update(None, r#"{"a":1,"b":"x"}"#, &[])).unwrap().updated, 1);
     assert_eq!(commit(&collection, update(Some(vec![2.0; DIM]), "{}", &["a"])).unwrap().updated, 1);
     assert_eq!(commit(&collection, update(Some(vec![2.0; 3]), "{}", &[])).unwrap_err().code, Code::Dimension);
-    let unknown = Update { id: "none".into(), vector: None, set: "{}".into(), remove: Vec::new() };
+    let before = collection.stats().unwrap().deleted;
+    assert_eq!(commit(&collection, update(None, r#"{"b":"x"}"#, &["none"])).unwrap().updated, 1);
+    assert_eq!(collection.stats().unwrap().deleted, before, "an update that changes nothing wrote a row");
+    let unknown = Update { id: "none".into(), vector: None, set: "{}".into(), remove: "[]".into() };
     assert_eq!(commit(&collection, Write::Update(unknown)).unwrap().updated, 0);
     let expected = vec![
         ("6".to_string(), Random(6).vectors(2, DIM)[DIM..].to_vec(), "{}".to_string()),
@@ -235,6 +237,8 @@ fn rows_with_long_metadata_are_not_put_into_one_frame() {
         unsafe { draft.fill([0.5; DIM].as_ptr(), DIM).unwrap() };
         commit(&collection, Write::Insert(draft)).unwrap();
     }
+    assert_eq!(collection.compact(&Token::default()).unwrap(), 0, "nothing is dead");
+    commit(&collection, Write::Delete(vec!["0".into()])).unwrap();
     let before = contents(&collection);
     collection.compact(&Token::default()).unwrap();
     assert_eq!(contents(&collection), before);

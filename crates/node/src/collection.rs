@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use auspex_engine::{Code, Collection, Cursor, Error, Metric, Write};
+use auspex_engine::{Code, Collection, Cursor, Error, Found, Metric, Update, Write};
 use napi::bindgen_prelude::AsyncTask;
 use napi_derive::napi;
 
@@ -29,6 +29,10 @@ pub struct BuildOptions {
     pub seed: Option<f64>,
     /// At most so many threads of the process-wide pools; 0, as when left out, means all.
     pub threads: Option<f64>,
+    /// `'readwrite'`, as when left out, or `'readonly'`: beside whoever writes, any number of handles; writes are
+    /// ERR_READ_ONLY, and `refresh` shows what was written since.
+    #[napi(ts_type = "'readwrite' | 'readonly'")]
+    pub mode: Option<String>,
     /// Where there is no collection at the path: `'create'`, as when left out, makes one; `'error'` is ERR_NOT_FOUND.
     #[napi(ts_type = "'create' | 'error'")]
     pub if_missing: Option<String>,
@@ -121,6 +125,16 @@ pub struct Stats {
     pub version: &'static str,
 }
 
+/// Something that is not as it should be.
+#[napi(object, object_from_js = false)]
+pub struct Problem {
+    /// Where: the log, the files beside it, rows, ids, codes, the graph, or how much searches find.
+    #[napi(ts_type = "'log' | 'files' | 'rows' | 'ids' | 'codes' | 'graph' | 'recall'")]
+    pub code: &'static str,
+    /// What, for a person.
+    pub detail: String,
+}
+
 /// How a search ran.
 #[napi(object, object_from_js = false)]
 pub struct Explain {
@@ -145,11 +159,11 @@ pub struct Explain {
 /// Opens the collection in a folder, or a new one in memory.
 #[napi(catch_unwind, ts_return_type = "Promise<NativeCollection>")]
 pub fn open(path: Option<String>, options: BuildOptions) -> AsyncTask<Job> {
-    let BuildOptions { dim, metric, m, ef_construction, ef_search, seed, threads, if_missing, durability, model } =
-        options;
+    let BuildOptions { dim, metric, m, ef_construction, ef_search, seed, threads, .. } = options;
+    let BuildOptions { mode, if_missing, durability, model, .. } = options;
     let built =
         auspex_engine::Options { dim, metric, m, ef_construction, ef_search, seed, threads, ..Default::default() };
-    let options = auspex_engine::Options { path, if_missing, durability, model, ..built };
+    let options = auspex_engine::Options { path, mode, if_missing, durability, model, ..built };
     Job::run(
         move || Collection::open(&options),
         |engine| NativeCollection { dim: engine.dim(), engine, queued: Mutex::default() },
@@ -202,7 +216,8 @@ impl NativeCollection {
         Job::run(move || engine.close(), |()| ())
     }
 
-    /// Queues rows. Their floats are copied here, once, into memory of the engine's.
+    /// Queues rows. Their floats are copied here, once, into memory of the engine's. Errors name rows of a stream from
+    /// its row `first` on.
     #[napi(catch_unwind)]
     pub fn put(
         &self,
@@ -210,9 +225,10 @@ impl NativeCollection {
         metadata: Option<String>,
         vectors: Floats,
         upsert: bool,
+        first: Option<f64>,
         token: &Token,
     ) -> Result<()> {
-        let mut draft = self.engine.draft(ids, metadata.as_deref())?;
+        let mut draft = self.engine.draft_of_stream(first.map(|row| row as u64), ids, metadata.as_deref())?;
         // SAFETY: `read` gives where the array's floats are now, and nothing runs JavaScript before `fill` returns.
         vectors.read(|data, len| unsafe { draft.fill(data, len) })?;
         self.queue(if upsert { Write::Upsert(draft) } else { Write::Insert(draft) }, token);
@@ -223,6 +239,21 @@ impl NativeCollection {
     #[napi(catch_unwind)]
     pub fn remove(&self, ids: Vec<String>, token: &Token) {
         self.queue(Write::Delete(ids), token);
+    }
+
+    /// Queues a change of a row: its vector, keys of its metadata, or both. `set` is the JSON text of an object,
+    /// `unset` that of an array of keys.
+    #[napi(catch_unwind)]
+    pub fn update(&self, id: String, vector: Option<Floats>, set: String, unset: String, token: &Token) -> Result<()> {
+        let vector = vector.map(|vector| vector.copy()).transpose()?;
+        self.queue(Write::Update(Update { id, vector, set, remove: unset }), token);
+        Ok(())
+    }
+
+    /// Queues the removal of every row.
+    #[napi(catch_unwind)]
+    pub fn clear(&self, token: &Token) {
+        self.queue(Write::Clear, token);
     }
 
     /// Applies all that is queued, in order: one outcome each.
@@ -237,21 +268,21 @@ impl NativeCollection {
     pub fn search(&self, vector: Floats, query: Query, token: &Token) -> Result<AsyncTask<Job>> {
         let (engine, vector, token) = (self.engine.clone(), vector.copy()?, token.0.clone());
         let options = query.options();
-        Ok(Job::run(move || engine.search(&vector, &options, &token), move |hits| Rows::of_hits(&hits, &query)))
+        Ok(Job::run(move || Rows::of_hits(&engine.search(&vector, &options, &token)?, &query), |rows| rows))
     }
 
     /// The same on the calling thread.
     #[napi(catch_unwind)]
     pub fn search_sync(&self, vector: Floats, query: Query) -> Result<Rows> {
         let hits = self.engine.search(&vector.copy()?, &query.options(), &auspex_engine::Token::default())?;
-        Ok(Rows::of_hits(&hits, &query))
+        Ok(Rows::of_hits(&hits, &query)?)
     }
 
     /// The rows nearest to a row.
     #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
     pub fn similar(&self, id: String, query: Query, token: &Token) -> AsyncTask<Job> {
         let (engine, options, token) = (self.engine.clone(), query.options(), token.0.clone());
-        Job::run(move || engine.similar(&id, &options, &token), move |hits| Rows::of_hits(&hits, &query))
+        Job::run(move || Rows::of_hits(&engine.similar(&id, &options, &token)?, &query), |rows| rows)
     }
 
     /// The nearest rows of many queries.
@@ -285,14 +316,7 @@ impl NativeCollection {
         Ok(self.engine.has(&id)?)
     }
 
-    /// Rows by id, one entry an id.
-    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
-    pub fn get(&self, ids: Vec<String>, metadata: bool, vector: bool) -> AsyncTask<Job> {
-        let (engine, dim) = (self.engine.clone(), self.dim);
-        Job::run(move || engine.get(&ids), move |found| Rows::of_found(&found, dim, metadata, vector))
-    }
-
-    /// Live rows in arrival order, as they stand now.
+    /// Rows as they stand now, to be read in pages.
     #[napi(catch_unwind)]
     pub fn cursor(&self) -> Result<NativeCursor> {
         Ok(NativeCursor { cursor: Arc::new(Mutex::new(Some(self.engine.cursor()?))), dim: self.dim })
@@ -320,6 +344,35 @@ impl NativeCollection {
         )
     }
 
+    /// Shows what another handle wrote since, and says whether there was anything.
+    #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
+    pub fn refresh(&self) -> AsyncTask<Job> {
+        let engine = self.engine.clone();
+        Job::run(move || engine.refresh(), |newer| newer)
+    }
+
+    /// Writes the log anew without its dead rows; gives the bytes that this freed.
+    #[napi(catch_unwind, ts_return_type = "Promise<number>")]
+    pub fn compact(&self, token: &Token) -> AsyncTask<Job> {
+        let (engine, token) = (self.engine.clone(), token.0.clone());
+        Job::run(move || engine.compact(&token), |freed| freed as f64)
+    }
+
+    /// Reads and checks everything.
+    #[napi(catch_unwind, ts_return_type = "Promise<Problem[]>")]
+    pub fn verify(&self, token: &Token) -> AsyncTask<Job> {
+        let (engine, token) = (self.engine.clone(), token.0.clone());
+        let problem = |found: auspex_engine::Problem| Problem { code: found.code, detail: found.detail };
+        Job::run(move || engine.verify(&token), move |found| found.into_iter().map(problem).collect::<Vec<_>>())
+    }
+
+    /// Copies the collection as it is now into a folder of its own.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn snapshot(&self, path: String, token: &Token) -> AsyncTask<Job> {
+        let (engine, token) = (self.engine.clone(), token.0.clone());
+        Job::run(move || engine.snapshot(&path, &token), |()| ())
+    }
+
     fn queue(&self, write: Write, token: &Token) {
         self.locked().push((write, token.0.clone()));
     }
@@ -329,7 +382,7 @@ impl NativeCollection {
     }
 }
 
-/// A walk over a snapshot.
+/// Rows of one moment.
 #[napi]
 pub struct NativeCursor {
     cursor: Arc<Mutex<Option<Cursor>>>,
@@ -341,14 +394,29 @@ impl NativeCursor {
     /// At most `limit` more rows; none at the end.
     #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
     pub fn next(&self, limit: u32, metadata: bool, vector: bool) -> AsyncTask<Job> {
+        self.page(metadata, vector, move |cursor| cursor.next(limit as usize))
+    }
+
+    /// Rows by id, one entry an id.
+    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
+    pub fn get(&self, ids: Vec<String>, metadata: bool, vector: bool) -> AsyncTask<Job> {
+        self.page(metadata, vector, move |cursor| cursor.get(&ids))
+    }
+
+    fn page(
+        &self,
+        metadata: bool,
+        vector: bool,
+        find: impl FnOnce(&mut Cursor) -> auspex_engine::Result<Found> + Send + 'static,
+    ) -> AsyncTask<Job> {
         let (cursor, dim) = (self.cursor.clone(), self.dim);
         let gone = || Error { code: Code::Internal, message: "the cursor was released".into() };
         Job::run(
             move || {
                 let mut cursor = cursor.lock().unwrap_or_else(PoisonError::into_inner);
-                cursor.as_mut().ok_or_else(gone)?.next(limit as usize)
+                Rows::of_found(&find(cursor.as_mut().ok_or_else(gone)?)?, dim, metadata, vector)
             },
-            move |found| Rows::of_found(&found, dim, metadata, vector),
+            |rows| rows,
         )
     }
 

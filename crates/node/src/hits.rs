@@ -1,6 +1,6 @@
 //! Answers on their way out.
 
-use auspex_engine::{BatchHits, Found, Hits};
+use auspex_engine::{BatchHits, Code, Error, Found, Hits};
 use napi_derive::napi;
 
 use crate::collection::Query;
@@ -23,41 +23,62 @@ pub struct Rows {
 
 impl Rows {
     /// Nearest first.
-    pub fn of_hits(hits: &Hits, query: &Query) -> Rows {
+    pub fn of_hits(hits: &Hits, query: &Query) -> auspex_engine::Result<Rows> {
         let n = hits.len();
-        Rows {
+        Ok(Rows {
             ids: (0..n).map(|i| Some(hits.id(i).to_owned())).collect(),
             distances: hits.distances.iter().map(|&distance| f64::from(distance)).collect(),
-            metadata: query.metadata.then(|| json_array((0..n).map(|i| hits.metadata(i)))),
+            metadata: query.metadata.then(|| json_array((0..n).map(|i| hits.metadata(i)))).transpose()?,
             vectors: query.vector.then(|| Copied((0..n).flat_map(|i| hits.vector(i)).copied().collect())),
-        }
+        })
     }
 
     /// One entry for each id asked for, or each row in order; a missing row has zeros and `null`.
-    pub fn of_found(found: &Found, dim: usize, metadata: bool, vector: bool) -> Rows {
+    pub fn of_found(found: &Found, dim: usize, metadata: bool, vector: bool) -> auspex_engine::Result<Rows> {
         let n = found.len();
         let some = |i: usize| found.is_some(i).then_some(i);
         let zeros = vec![0.0; dim];
         let floats = |i| some(i).map_or(&zeros[..], |i| found.vector(i));
-        Rows {
+        let texts = (0..n).map(|i| some(i).map_or("null", |i| found.metadata(i)));
+        Ok(Rows {
             ids: (0..n).map(|i| some(i).map(|i| found.id(i).to_owned())).collect(),
             distances: Vec::new(),
-            metadata: metadata.then(|| json_array((0..n).map(|i| some(i).map_or("null", |i| found.metadata(i))))),
+            metadata: metadata.then(|| json_array(texts)).transpose()?,
             vectors: vector.then(|| Copied((0..n).flat_map(floats).copied().collect())),
-        }
+        })
     }
 }
 
-fn json_array<'a>(entries: impl Iterator<Item = &'a str>) -> String {
-    let mut text = String::from("[");
-    for (i, entry) in entries.enumerate() {
+/// Longest string of V8, in UTF-16 units.
+const LONGEST: usize = (1 << 29) - 24;
+
+/// Texts of JSON as the text of one array, where a string of JavaScript's can hold it.
+fn json_array<'a>(entries: impl Iterator<Item = &'a str> + Clone) -> auspex_engine::Result<String> {
+    let bytes = entries.clone().map(|entry| entry.len() + 1).sum::<usize>() + 2;
+    let too_much = |units: usize| Error {
+        code: Code::Memory,
+        message: format!(
+            "the metadata of {} rows are {units} characters, and one answer holds {LONGEST}: ask for fewer rows, or for \
+             none of their metadata with include: {{ metadata: false }}",
+            entries.clone().count()
+        ),
+    };
+    let mut text = String::new();
+    text.try_reserve_exact(bytes).map_err(|_| too_much(bytes))?;
+    text.push('[');
+    for (i, entry) in entries.clone().enumerate() {
         if i > 0 {
             text.push(',');
         }
         text.push_str(entry);
     }
     text.push(']');
-    text
+    match text.len() > LONGEST {
+        true => Some(text.encode_utf16().count())
+            .filter(|&units| units > LONGEST)
+            .map_or(Ok(text), |units| Err(too_much(units))),
+        false => Ok(text),
+    }
 }
 
 /// Hits of many queries, as typed arrays. Hit `h < counts[q]` of query `q` is at `q * k + h`.

@@ -51,6 +51,12 @@ impl Token {
     pub fn done(&self) -> f64 {
         self.0.done() as f64
     }
+
+    /// Units in all; 0 until that is known.
+    #[napi(getter, catch_unwind)]
+    pub fn total(&self) -> f64 {
+        self.0.total() as f64
+    }
 }
 
 /// What this build is and what it runs on.

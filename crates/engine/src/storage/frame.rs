@@ -242,18 +242,26 @@ impl Unnumbered {
 pub struct Draft {
     pub(crate) frame: Unnumbered,
     pub(crate) ids: Vec<String>,
+    /// Of rows of a stream the number of the first.
+    first: Option<u64>,
 }
 
 impl Draft {
-    pub(crate) fn new(dim: usize, ids: Vec<String>, metadata: Option<&str>) -> Result<Draft> {
+    pub(crate) fn new(dim: usize, first: Option<u64>, ids: Vec<String>, metadata: Option<&str>) -> Result<Draft> {
         for (i, id) in ids.iter().enumerate() {
             if id.is_empty() || id.len() > MAX_ID_BYTES {
-                let message = format!("ids[{i}] has {} bytes of UTF-8; it must have 1 to {MAX_ID_BYTES}", id.len());
+                let (name, len) = (named(first, "ids", i), id.len());
+                let message = format!("{name} has {len} bytes of UTF-8; it must have 1 to {MAX_ID_BYTES}");
                 return Err(Error::new(Code::Argument, message));
             }
         }
         let metadata = split(metadata, ids.len())?;
-        Draft::with(dim, ids, &metadata)
+        Ok(Draft { first, ..Draft::with(dim, ids, &metadata)? })
+    }
+
+    /// How errors name row `i` of `ids` or `vectors`.
+    pub(crate) fn name(&self, many: &str, i: usize) -> String {
+        named(self.first, many, i)
     }
 
     /// Room for rows whose metadata are JSON objects; there may be none at all.
@@ -287,7 +295,7 @@ impl Draft {
             bytes[entry + 4..entry + 8].copy_from_slice(&((metadata_at - metadata_start) as u32).to_le_bytes());
         }
         let frame = Unnumbered { buffer, more: false, kind: Kind::Put, rows: rows as u32, dim: dim as u32, payload };
-        Ok(Draft { frame, ids })
+        Ok(Draft { frame, ids, first: None })
     }
 
     /// Rows that it holds.
@@ -321,6 +329,14 @@ impl Draft {
         // SAFETY: the caller answers for the source; `new` made room for exactly so many floats behind the header.
         unsafe { self.frame.buffer.copy_floats(HEADER, source, count) };
         Ok(())
+    }
+}
+
+/// How errors name entry `i` of `ids` or `vectors`, which in a stream is that of a row behind its `first`.
+fn named(first: Option<u64>, many: &str, i: usize) -> String {
+    match first {
+        None => format!("{many}[{i}]"),
+        Some(first) => format!("rows[{}].{}", first.saturating_add(i as u64), many.trim_end_matches('s')),
     }
 }
 
@@ -445,7 +461,7 @@ mod tests {
     fn frame(rows: usize, dim: usize, metadata: Option<&str>) -> (Header, Buffer) {
         let ids = (0..rows).map(|i| format!("id-{i}")).collect();
         let floats: Vec<f32> = (0..rows * dim).map(|i| i as f32).collect();
-        let mut draft = Draft::new(dim, ids, metadata).unwrap();
+        let mut draft = Draft::new(dim, None, ids, metadata).unwrap();
         // SAFETY: a vector of that many floats.
         unsafe { draft.fill(floats.as_ptr(), floats.len()).unwrap() };
         draft.frame.number(100, &Numbers { sequence: 7, synced: 6, previous: 9 }, 5)
@@ -505,7 +521,7 @@ mod tests {
     #[test]
     fn metadata_must_be_objects_and_as_many() {
         let ids = || vec!["a".to_string(), "b".to_string()];
-        let message = |text: &str| Draft::new(2, ids(), Some(text)).err().unwrap().message;
+        let message = |text: &str| Draft::new(2, None, ids(), Some(text)).err().unwrap().message;
         assert_eq!(message("[{}]"), "metadata has 1 entries and ids has 2; they must be as many");
         assert_eq!(message("[{},[1]]"), "metadata[1] is [1]; it must be an object");
         assert!(message("{").starts_with("metadata is not a JSON array: "));
@@ -514,15 +530,15 @@ mod tests {
     #[test]
     fn ids_have_one_to_1024_bytes() {
         for (id, bytes) in [(String::new(), 0), ("ü".repeat(513), 1026)] {
-            let error = Draft::new(2, vec!["a".into(), id], None).err().unwrap();
+            let error = Draft::new(2, None, vec!["a".into(), id], None).err().unwrap();
             assert_eq!(error.message, format!("ids[1] has {bytes} bytes of UTF-8; it must have 1 to 1024"));
         }
-        assert!(Draft::new(2, vec!["ü".repeat(512)], None).is_ok());
+        assert!(Draft::new(2, None, vec!["ü".repeat(512)], None).is_ok());
     }
 
     #[test]
     fn a_wrong_count_of_floats_names_both_counts() {
-        let mut draft = Draft::new(3, vec!["a".into()], None).unwrap();
+        let mut draft = Draft::new(3, None, vec!["a".into()], None).unwrap();
         // SAFETY: no float is read where the count is wrong.
         let error = unsafe { draft.fill([0.0; 4].as_ptr(), 4) }.unwrap_err();
         assert_eq!(
@@ -534,6 +550,6 @@ mod tests {
     #[test]
     fn more_than_a_call_may_hold_names_load() {
         let ids = (0..70_000).map(|i| i.to_string()).collect();
-        assert!(Draft::new(4096, ids, None).err().unwrap().message.contains("load()"));
+        assert!(Draft::new(4096, None, ids, None).err().unwrap().message.contains("load()"));
     }
 }

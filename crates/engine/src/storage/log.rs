@@ -353,20 +353,31 @@ impl Log {
         Ok(())
     }
 
-    /// Copies the log up to a position into an empty folder, without its MANIFEST; returns that.
-    pub fn copy(&self, to: Position, target: &dyn Disk, go_on: &dyn Fn() -> Result<()>) -> Result<Manifest> {
+    /// Copies the log up to a position into an empty folder, without its MANIFEST; returns that. `go_on` is told how many
+    /// bytes of how many are copied.
+    pub fn copy(
+        &self,
+        to: Position,
+        target: &dyn Disk,
+        go_on: &dyn Fn(usize, usize) -> Result<()>,
+    ) -> Result<Manifest> {
         let mut manifest = Manifest { generation: 1, checkpoint: None, durable: to.sequence, ..self.manifest.clone() };
         manifest.segments.truncate(to.segment + 1);
         if let Some(last) = manifest.segments.last_mut() {
             last.sealed = None;
         }
+        let end = |i: usize, named: &Named| {
+            if i == to.segment { to.offset } else { named.sealed.unwrap_or(self.segments[i].end()) }
+        };
+        let all = manifest.segments.iter().enumerate().map(|(i, named)| end(i, named)).sum();
+        let mut copied = 0;
         for (i, named) in manifest.segments.iter().enumerate() {
             let source = &self.segments[i];
-            let end = if i == to.segment { to.offset } else { named.sealed.unwrap_or(source.end()) };
             let copy = target.create(&manifest.segment(i), named.len)?;
-            for piece in source.bytes(0, end).chunks(COPIED) {
-                go_on()?;
+            for piece in source.bytes(0, end(i, named)).chunks(COPIED) {
+                go_on(copied, all)?;
                 target.append(&copy, piece)?;
+                copied += piece.len();
             }
             target.sync(&copy)?;
         }
@@ -374,10 +385,10 @@ impl Log {
         Ok(manifest)
     }
 
-    /// Bytes of its files.
+    /// Bytes of its segments: of a file all, of memory what was written.
     pub fn bytes(&self) -> u64 {
-        let segments: usize = self.segments.iter().map(|segment| segment.len()).sum();
-        (segments + self.manifest.checkpoint.map_or(0, |checkpoint| checkpoint.len)) as u64
+        let taken = |segment: &Arc<Segment>| if segment.is_mapped() { segment.len() } else { segment.written() };
+        self.segments.iter().map(|segment| taken(segment) as u64).sum()
     }
 
     /// A handle that reads what is there now, beside whoever writes.
