@@ -5,6 +5,8 @@
 //! read    take the view -> plan -> run                                          any number, no lock
 //! ```
 
+mod jobs;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,21 +17,19 @@ use arc_swap::ArcSwapOption;
 use auspex_kernel::Kernels;
 
 use crate::answer::{BatchHits, Cursor, Explain, Found, Hits, Stats};
-use crate::compaction::{self, Fixed};
 use crate::error::{Code, Error, Result, shown};
 use crate::exact::sized;
 use crate::graph::batch::fingerprint;
 use crate::graph::check;
-use crate::keeper::{self, Failed, Snapshot};
+use crate::keeper;
 use crate::options::{Config, Metric, Options, SearchOptions};
 use crate::query::{self, Plan, Scratches, Search};
 use crate::storage::disk::{Disk, Heap};
 use crate::storage::folder::Folder;
 use crate::storage::frame::Draft;
 use crate::storage::log::Log;
-use crate::storage::manifest::{self, Checkpointed, MANIFEST, MANIFEST_NEW, Manifest, Position};
+use crate::storage::manifest::{self, MANIFEST, MANIFEST_NEW, Manifest, Position};
 use crate::token::Token;
-use crate::verify::{self, Problem};
 use crate::view::View;
 use crate::workers::Workers;
 use crate::writer::{Write, Writer, Written};
@@ -238,56 +238,6 @@ impl Collection {
         }))
     }
 
-    /// Runs a job on a thread of its own; [`Collection::close`] waits for it. Without a thread the job is left out.
-    /// Returns whether it runs.
-    fn beside(&self, name: &str, job: impl FnOnce() + Send + 'static) -> bool {
-        let mut jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.retain(|job| !job.is_finished());
-        let job = std::thread::Builder::new().name(name.into()).spawn(job);
-        let runs = job.is_ok();
-        jobs.extend(job);
-        runs
-    }
-
-    /// Says something once, however often it happens.
-    fn notice(&self, text: String) {
-        let mut notices = self.0.notices.lock().unwrap_or_else(PoisonError::into_inner);
-        if !notices.contains(&text) {
-            notices.push(text);
-        }
-    }
-
-    /// Whether jobs should go on although the collection may be closing.
-    fn in_no_hurry(&self) -> bool {
-        !self.0.hurried.load(Ordering::Relaxed)
-    }
-
-    /// Whether a job that somebody called for should go on, and if not, why.
-    fn go_on(&self, token: &Token) -> Result<()> {
-        token.check()?;
-        if self.in_no_hurry() { Ok(()) } else { Err(Error::closed()) }
-    }
-
-    /// Takes note of how the parts of a checkpoint are that opening left out. Where they are damaged, rows are scanned
-    /// until the index is made again.
-    fn walk_checked(&self, checked: Result<()>) {
-        let mut guard = self.alone();
-        let Some(writer) = guard.as_mut() else { return };
-        match checked {
-            Ok(()) => writer.unsure = false,
-            Err(error) if error.code == Code::Closed => {}
-            Err(error) => {
-                self.notice(format!("the index was made again: {}", error.message));
-                writer.drop_index();
-                self.publish(writer);
-                match writer.rebuild(&self.0.config, self.0.kernels) {
-                    Ok(()) => self.publish(writer),
-                    Err(error) => self.notice(format!("the index could not be made again: {}", error.message)),
-                }
-            }
-        }
-    }
-
     /// Shows what was written, unless it is in doubt whether it was. Only under the writer's lock.
     fn publish(&self, writer: &Writer) {
         if writer.log.is_in_doubt() {
@@ -301,165 +251,6 @@ impl Collection {
         }
         if self.is_closed() {
             self.0.live.store(0, Ordering::Release);
-        }
-    }
-
-    /// Writes the log anew without its dead rows, beside searches and writes; returns the bytes given back. Rows keep
-    /// their order. When it fails or is cancelled, nothing has changed.
-    ///
-    /// # Errors
-    /// The collection is closed, the token was cancelled, the log is damaged, or there is no memory or no space.
-    pub fn compact(&self, token: &Token) -> Result<u64> {
-        let _alone = self.job();
-        let fixed = {
-            let guard = self.writer()?;
-            let writer = guard.as_ref().ok_or_else(Error::closed)?;
-            writer.log.writable()?;
-            writer.fixed()
-        };
-        if fixed.view.tombstones.is_empty() {
-            return Ok(0);
-        }
-        self.compact_from(fixed, token).inspect(|_| token.finish())
-    }
-
-    /// Held by the one job that may replace files.
-    fn job(&self) -> MutexGuard<'_, ()> {
-        self.0.job.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Only by the one [`Collection::job`].
-    fn compact_from(&self, fixed: Fixed, token: &Token) -> Result<u64> {
-        let Inner { config, kernels, .. } = &*self.0;
-        let Fixed { view, mut position, .. } = fixed;
-        let mut newer = self.writer()?.as_ref().ok_or_else(Error::closed)?.successor(config)?;
-        let go_on = || self.go_on(token);
-        let mut fill = || {
-            newer.refill(config, &view, token, &go_on)?;
-            go_on()?;
-            newer.rebuild(config, kernels)?;
-            loop {
-                go_on()?;
-                let mut guard = self.writer()?;
-                let writer = guard.as_mut().ok_or_else(Error::closed)?;
-                let before = writer.before(position)?;
-                position = writer.log.position().0;
-                if !compaction::few(&before.frames) {
-                    drop(guard);
-                    newer.follow(config, kernels, &before)?;
-                    continue;
-                }
-                newer.follow(config, kernels, &before)?;
-                newer.log.succeed(&mut writer.log)?;
-                let freed = writer.log.bytes().saturating_sub(newer.log.bytes());
-                newer.keeping = writer.keeping;
-                std::mem::swap(writer, &mut newer);
-                self.0.checkpoints.0.store(0, Ordering::Relaxed);
-                self.0.checkpoints.1.store(0, Ordering::Relaxed);
-                self.publish(writer);
-                return Ok(freed);
-            }
-        };
-        let filled = fill();
-        if filled.is_err() {
-            newer.log.remove();
-        } else if self.alone().as_ref().is_some_and(|writer| writer.log.is_kept()) {
-            self.keep_or_notice();
-        }
-        filled
-    }
-
-    /// Lets a job that the writes asked for run beside them.
-    fn start(&self, name: &str, job: impl FnOnce(&Collection) + Send + 'static) -> bool {
-        let collection = self.clone();
-        self.beside(name, move || {
-            let _alone = collection.job();
-            job(&collection);
-        })
-    }
-
-    /// Starts the compaction that writes made due, from the moment when they did.
-    fn start_compaction(&self, writer: &mut Writer, fixed: Fixed) {
-        writer.compacting = self.start("auspex-compact", move |collection| {
-            let now = collection.alone().as_ref().map(|writer| writer.log.manifest().generation);
-            if now == Some(fixed.generation)
-                && let Err(error) = collection.compact_from(fixed, &Token::default())
-                && error.code != Code::Closed
-            {
-                collection.notice(format!("dead rows were not given back: {}", error.message));
-            }
-            if let Some(writer) = collection.alone().as_mut() {
-                writer.compacting = false;
-            }
-        });
-    }
-
-    /// Starts the checkpoint that writes made due.
-    fn start_checkpoint(&self, writer: &mut Writer) {
-        writer.keeping = self.start("auspex-checkpoint", |collection| {
-            collection.keep_or_notice();
-            if let Some(writer) = collection.alone().as_mut() {
-                writer.keeping = false;
-            }
-        });
-    }
-
-    /// Writes a checkpoint of all that was written, and puts it in force.
-    ///
-    /// # Errors
-    /// The collection is closed, lives in memory or writes one already; or the system refused.
-    pub fn checkpoint(&self) -> Result<()> {
-        let _alone = self.job();
-        self.keep()
-    }
-
-    fn keep_or_notice(&self) {
-        if let Err(error) = self.keep()
-            && error.code != Code::Closed
-        {
-            self.notice(format!("no checkpoint was written: {}", error.message));
-        }
-    }
-
-    /// Writes a checkpoint beside searches and writes. Only by the one [`Collection::job`].
-    fn keep(&self) -> Result<()> {
-        let snapshot = {
-            let mut guard = self.writer()?;
-            let writer = guard.as_mut().ok_or_else(Error::closed)?;
-            if writer.unsure || !writer.log.is_kept() {
-                return Err(Error::new(Code::Argument, "no checkpoint can be taken now"));
-            }
-            writer.snapshot()
-        };
-        let written = snapshot.write(&|| self.in_no_hurry());
-        let mut guard = self.alone();
-        let Some(writer) = guard.as_mut() else {
-            snapshot.discard();
-            return Err(Error::closed());
-        };
-        Collection::adopt(writer, &snapshot, written)?;
-        let len = writer.log.checkpoint().map_or(0, |checkpoint| checkpoint.len);
-        self.0.checkpoints.1.store(len, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn adopt(
-        writer: &mut Writer,
-        snapshot: &Snapshot,
-        written: std::result::Result<Checkpointed, Failed>,
-    ) -> Result<()> {
-        writer.thaw();
-        match written {
-            Ok(checkpoint) => {
-                writer.log.adopt(checkpoint).inspect_err(|_| snapshot.discard())?;
-                writer.changes = writer.changes.saturating_sub(snapshot.changes);
-                Ok(())
-            }
-            Err(Failed::Log(error)) => {
-                writer.log.poison(&error);
-                Err(error)
-            }
-            Err(Failed::File(error)) => Err(error),
         }
     }
 
@@ -821,87 +612,6 @@ impl Collection {
         Ok(stats)
     }
 
-    /// Waits until no job runs beside the writes.
-    pub fn settle(&self) {
-        let jobs = std::mem::take(&mut *self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner));
-        for job in jobs {
-            // One that panicked has nothing more to say.
-            let _ = job.join();
-        }
-    }
-
-    /// Reads everything and checks it: the log against its checksums, the files against MANIFEST, ids, codes and graph
-    /// against the rows, and how many rows of a sample a search finds.
-    ///
-    /// # Errors
-    /// The collection is closed, or the token was cancelled. What is wrong is not an error but in the report.
-    pub fn verify(&self, token: &Token) -> Result<Vec<Problem>> {
-        let _alone = self.job();
-        let (view, position, log, followed) = {
-            let guard = self.writer()?;
-            let writer = guard.as_ref().ok_or_else(Error::closed)?;
-            let Fixed { view, position, .. } = writer.fixed();
-            (view, position, writer.log.reader(), writer.log.is_read_only())
-        };
-        let mut problems = verify::verify(&view, &log, position, followed, token)?;
-        problems.extend(self.problems()?.into_iter().map(|detail| Problem { code: "graph", detail }));
-        let live = view.live();
-        let find = |query: &[f32], exact: bool| {
-            let asked = SearchOptions { k: Some(10.0), exact, ..SearchOptions::default() };
-            self.search(query, &asked, token)
-        };
-        problems.extend(verify::sampled(&view, live, find)?);
-        Ok(problems)
-    }
-
-    /// Copies the collection as it is now into a folder of its own, beside searches and writes. One in memory becomes
-    /// one on disk.
-    ///
-    /// # Errors
-    /// The folder is not empty, the log is damaged, the token was cancelled, or the system refused; what was written
-    /// into the folder is removed then.
-    pub fn snapshot(&self, path: &str, token: &Token) -> Result<()> {
-        let _alone = self.job();
-        let folder = Folder::open(Path::new(path), true)?;
-        let folder: Arc<dyn Disk> = Arc::new(folder.ok_or_else(|| Error::new(Code::NotFound, path))?);
-        if let Some(other) = folder.list()?.first() {
-            let message = format!("{path} is a folder with files in it ({other}); a snapshot needs its own");
-            return Err(Error::new(Code::Argument, message));
-        }
-        let (log, position, rows, snapshot) = {
-            let mut guard = self.writer()?;
-            let writer = guard.as_mut().ok_or_else(Error::closed)?;
-            let (log, position, rows) = (writer.log.reader(), writer.log.position().0, writer.view().count);
-            (log, position, u64::from(rows), (!writer.unsure).then(|| writer.snapshot_into(&folder)))
-        };
-        token.begin(rows);
-        let go_on = || self.go_on(token);
-        let copied_so_far = |bytes: usize, all: usize| {
-            token.reach((u128::from(rows) * bytes as u128 / all.max(1) as u128) as u64);
-            go_on()
-        };
-        let copied = (|| {
-            log.audit(position, &go_on)?;
-            let mut manifest = log.copy(position, &*folder, &copied_so_far)?;
-            manifest.checkpoint = match &snapshot {
-                Some(snapshot) => Some(snapshot.write(&|| go_on().is_ok()).map_err(Failed::into_error)?),
-                None => None,
-            };
-            go_on()?;
-            folder.sync_names()?;
-            manifest.store(&*folder).map_err(Error::from)
-        })();
-        if let Some(writer) = self.alone().as_ref() {
-            writer.thaw();
-        }
-        if copied.is_err() {
-            // Nothing that this call did not make; what cannot be removed is not named by any MANIFEST.
-            folder.list()?.iter().for_each(|name| drop(folder.remove(name)));
-        }
-        // A token that was cancelled is told as such.
-        copied.inspect(|()| token.finish()).map_err(|error| token.check().err().unwrap_or(error))
-    }
-
     /// Whether the checkpoint that the collection was opened by has been checked to its end.
     #[must_use]
     pub fn is_checked(&self) -> bool {
@@ -941,6 +651,7 @@ mod tests {
 
     use super::*;
     use crate::ids::hash;
+    use crate::keeper::Failed;
     use crate::options::Durability;
     use crate::storage::frame::{self, Numbers};
     use crate::storage::manifest::Named;
