@@ -10,12 +10,12 @@ mod jobs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use auspex_kernel::Kernels;
 
+use self::jobs::Jobs;
 use crate::answer::{BatchHits, Cursor, Explain, Found, Hits, Stats};
 use crate::error::{Code, Error, Result, shown};
 use crate::exact::sized;
@@ -52,9 +52,11 @@ struct Inner {
     /// Bytes of the checkpoint that was mapped, and of the one in force.
     checkpoints: (AtomicUsize, AtomicUsize),
     /// What goes on beside searches and writes.
-    jobs: Mutex<Vec<JoinHandle<()>>>,
+    jobs: Arc<Jobs>,
     /// Held by the one of them that may replace files.
     job: Mutex<()>,
+    /// Held while the collection is closed.
+    closing: Mutex<()>,
     /// Set when jobs should end.
     hurried: Arc<AtomicBool>,
 }
@@ -123,7 +125,7 @@ impl Collection {
             };
             // What it names may have gone since it was read: then there is another one.
             manifest = Manifest::load(&**disk)?;
-            if failed.code != Code::Corrupt || manifest.as_ref() == Some(&named) {
+            if !keeper::can_do_without(&failed) || manifest.as_ref() == Some(&named) {
                 return Err(failed);
             }
         }
@@ -177,6 +179,10 @@ impl Collection {
         let kept = match kept() {
             Ok(kept) => kept.transpose()?,
             Err(error) if keeper::can_do_without(&error) => {
+                if readonly && Manifest::load(&*disk)?.as_ref() != Some(&manifest) {
+                    // Its writer has put another one in its place.
+                    return Err(error);
+                }
                 notices.push(format!("the checkpoint was made again from the log: {}", error.message));
                 None
             }
@@ -232,8 +238,9 @@ impl Collection {
             counted: Mutex::default(),
             notices: Mutex::new(notices),
             checkpoints: Default::default(),
-            jobs: Mutex::default(),
+            jobs: Arc::default(),
             job: Mutex::default(),
+            closing: Mutex::default(),
             hurried: Arc::default(),
         }))
     }
@@ -279,12 +286,14 @@ impl Collection {
     }
 
     /// Ends the collection: later calls get [`Code::Closed`], running ones finish, and the last of them frees the
-    /// memory. A write that is under way is waited for; its view is not published any more. Everything that was
-    /// written is on the disk then.
+    /// memory. A write that is under way is waited for; its view is not published any more. Compactions, checks and
+    /// snapshots end early. Everything that was written is on the disk then, and the folder is free.
     ///
     /// # Errors
     /// The system refused to sync. The collection is closed nevertheless.
     pub fn close(&self) -> Result<()> {
+        // Who closes it twice at once waits twice.
+        let _closing = self.0.closing.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.view.store(None);
         self.0.live.store(0, Ordering::Release);
         let worth = |writer: &Writer| !writer.torn && writer.log.is_kept() && keeper::worth(writer.changes);
@@ -296,8 +305,9 @@ impl Collection {
         self.settle();
         self.0.hurried.store(true, Ordering::Relaxed);
         let writer = self.alone().take();
-        // A write that was under way may have started a job since.
+        // A write that was under way may have started a job since, and others may have been called for.
         self.settle();
+        drop(self.job());
         let Some(mut writer) = writer.filter(|writer| !writer.log.is_read_only()) else { return Ok(()) };
         let synced = writer.log.sync();
         if synced.is_ok() && worth(&writer) && !writer.unsure {

@@ -1,5 +1,7 @@
 //! Checks a collection against itself: what the log says, what the files say, what the rows say.
 
+use std::collections::BTreeMap;
+
 use crate::answer::Hits;
 use crate::codes::mix;
 use crate::error::{Code, Error, Result, shown};
@@ -22,6 +24,42 @@ pub struct Problem {
     pub detail: String,
 }
 
+/// Problems of one kind that are told one by one.
+const MOST: usize = 1000;
+
+/// What was found so far.
+#[derive(Default)]
+struct Report {
+    problems: Vec<Problem>,
+    /// Of each kind how many there are.
+    counts: BTreeMap<&'static str, usize>,
+}
+
+impl Report {
+    /// Takes note of an error, unless it says that the check is to end.
+    fn note(&mut self, code: &'static str, result: Result<()>) -> Result<()> {
+        match result {
+            Ok(()) => {}
+            Err(error) if matches!(error.code, Code::Aborted | Code::Closed) => return Err(error),
+            Err(error) => {
+                let count = self.counts.entry(code).or_default();
+                *count += 1;
+                if *count <= MOST {
+                    self.problems.push(Problem { code, detail: error.message });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Vec<Problem> {
+        for (&code, &count) in self.counts.iter().filter(|&(_, &count)| count > MOST) {
+            self.problems.push(Problem { code, detail: format!("and {} more of this kind", count - MOST) });
+        }
+        self.problems
+    }
+}
+
 /// Checks the log up to a position, the files, and ids and codes against the rows. A log that is `followed` is written
 /// by somebody else.
 pub(crate) fn verify(
@@ -30,24 +68,18 @@ pub(crate) fn verify(
     position: Position,
     followed: bool,
     token: &Token,
+    go_on: &dyn Fn() -> Result<()>,
 ) -> Result<Vec<Problem>> {
-    let mut problems = Vec::new();
-    let mut note = |code: &'static str, result: Result<()>| match result {
-        Ok(()) => Ok(()),
-        Err(error) if matches!(error.code, Code::Aborted | Code::Closed) => Err(error),
-        Err(error) => {
-            problems.push(Problem { code, detail: error.message });
-            Ok(())
-        }
-    };
+    let mut report = Report::default();
+    let mut note = |code, result| report.note(code, result);
     token.begin(u64::from(view.count));
-    note("log", log.audit(position, &|| token.check()))?;
+    note("log", log.audit(position, go_on))?;
     if log.disk().lasts() {
         note("files", log.audit_files(followed))?;
     }
     let mut found = 0;
     for row in 0..view.count {
-        token.check()?;
+        go_on()?;
         token.advance(1);
         if !view.is_live(row) {
             continue;
@@ -74,7 +106,7 @@ pub(crate) fn verify(
             note("codes", Err(Error::new(Code::Corrupt, format!("{count} codes are not those of their rows"))))?;
         }
     }
-    Ok(problems)
+    Ok(report.end())
 }
 
 /// Searches for some of the rows, by `find`, which is told whether to scan.
@@ -104,4 +136,23 @@ pub(crate) fn sampled(
     let low = (found as f64) < RECALL * asked as f64;
     let detail = format!("searches at the default efSearch found {found} of the {asked} nearest rows of a sample");
     Ok(low.then_some(Problem { code: "recall", detail }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_problems_the_first_are_told_and_the_others_counted() {
+        let mut report = Report::default();
+        for row in 0..MOST + 7 {
+            report.note("ids", Err(Error::new(Code::Corrupt, format!("row {row}")))).unwrap();
+        }
+        report.note("log", Err(Error::new(Code::Corrupt, "a frame"))).unwrap();
+        assert_eq!(report.note("log", Err(Error::aborted())).unwrap_err().code, Code::Aborted);
+        let problems = report.end();
+        assert_eq!(problems.len(), MOST + 2);
+        assert_eq!(problems[MOST], Problem { code: "log", detail: "a frame".into() });
+        assert_eq!(problems[MOST + 1], Problem { code: "ids", detail: "and 7 more of this kind".into() });
+    }
 }

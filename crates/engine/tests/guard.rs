@@ -207,3 +207,63 @@ fn verify_names_what_is_wrong() {
     opened.close().unwrap();
     std::fs::remove_dir_all(&path).unwrap();
 }
+
+#[test]
+fn who_closes_a_collection_that_is_being_closed_waits_as_well() {
+    let path = folder("twice");
+    for round in 0..6 {
+        let collection = Collection::open(&at(&path)).unwrap();
+        let (ids, vectors) = rows(0, 6000, round);
+        upsert(&collection, ids, &vectors).unwrap();
+        let second = collection.clone();
+        std::thread::scope(|scope| {
+            scope.spawn(move || collection.close().unwrap());
+            while !second.is_closed() {
+                std::thread::yield_now();
+            }
+            second.close().unwrap();
+            drop(second);
+        });
+        // Where it did not wait, the folder is still locked, or lacks what was written last.
+        let names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(names.iter().any(|name| name.to_str().unwrap().starts_with("index-")), "{names:?}");
+    }
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+#[test]
+fn close_ends_what_was_called_for_and_waits_for_it() {
+    let (path, copy) = (folder("ended"), folder("ended-copy"));
+    let made = Collection::open(&at(&path)).unwrap();
+    let (ids, vectors) = rows(0, 20_000, 1);
+    upsert(&made, ids, &vectors).unwrap();
+    commit(&made, Write::Delete((0..100).map(|id| id.to_string()).collect())).unwrap();
+    made.close().unwrap();
+    drop(made);
+    for job in 0..3 {
+        let collection = Collection::open(&at(&path)).unwrap();
+        let (running, token, ended) = (collection.clone(), Token::default(), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let result = match job {
+                    0 => running.verify(&token).map(drop),
+                    1 => running.compact(&token).map(drop),
+                    _ => running.snapshot(copy.to_str().unwrap(), &token),
+                };
+                ended.store(true, Ordering::Release);
+                assert!(result.is_ok() || result.unwrap_err().code == Code::Closed);
+            });
+            while token.total() == 0 {
+                std::thread::yield_now();
+            }
+            collection.close().unwrap();
+            // It has let go of the folder, but for what the thread has still to do.
+            while !ended.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+        });
+        drop((collection, running));
+        Collection::open(&at(&path)).unwrap().close().unwrap();
+    }
+    std::fs::remove_dir_all(&path).unwrap();
+}

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Collection, Inner};
 use crate::compaction::{self, Fixed};
@@ -17,7 +17,7 @@ use crate::keeper::{Failed, Snapshot};
 use crate::options::SearchOptions;
 use crate::storage::disk::Disk;
 use crate::storage::folder::Folder;
-use crate::storage::manifest::Checkpointed;
+use crate::storage::manifest::{Checkpointed, Stored};
 use crate::token::Token;
 use crate::verify::{self, Problem};
 use crate::writer::Writer;
@@ -26,12 +26,13 @@ impl Collection {
     /// Runs a job on a thread of its own; [`Collection::close`] waits for it. Without a thread the job is left out.
     /// Returns whether it runs.
     pub(super) fn beside(&self, name: &str, job: impl FnOnce() + Send + 'static) -> bool {
-        let mut jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.retain(|job| !job.is_finished());
-        let job = std::thread::Builder::new().name(name.into()).spawn(job);
-        let runs = job.is_ok();
-        jobs.extend(job);
-        runs
+        let ticket = Ticket::new(&self.0.jobs);
+        let job = move || {
+            // Given back when the job has ended, however it did, and holds nothing of the collection any more.
+            let _ticket = ticket;
+            job();
+        };
+        std::thread::Builder::new().name(name.into()).spawn(job).is_ok()
     }
 
     /// Says something once, however often it happens.
@@ -50,7 +51,7 @@ impl Collection {
     /// Whether a job that somebody called for should go on, and if not, why.
     fn go_on(&self, token: &Token) -> Result<()> {
         token.check()?;
-        if self.in_no_hurry() { Ok(()) } else { Err(Error::closed()) }
+        if self.is_closed() { Err(Error::closed()) } else { Ok(()) }
     }
 
     /// Takes note of how the parts of a checkpoint are that opening left out. Where they are damaged, rows are scanned
@@ -89,22 +90,21 @@ impl Collection {
         if fixed.view.tombstones.is_empty() {
             return Ok(0);
         }
-        self.compact_from(fixed, token).inspect(|_| token.finish())
+        self.compact_from(fixed, token, &|| self.go_on(token)).inspect(|_| token.finish())
     }
 
-    /// Held by the one job that may replace files.
-    fn job(&self) -> MutexGuard<'_, ()> {
+    /// Held by the one job that may replace files, or that reads them all.
+    pub(super) fn job(&self) -> MutexGuard<'_, ()> {
         self.0.job.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Only by the one [`Collection::job`].
-    fn compact_from(&self, fixed: Fixed, token: &Token) -> Result<u64> {
+    fn compact_from(&self, fixed: Fixed, token: &Token, go_on: &dyn Fn() -> Result<()>) -> Result<u64> {
         let Inner { config, kernels, .. } = &*self.0;
         let Fixed { view, mut position, .. } = fixed;
         let mut newer = self.writer()?.as_ref().ok_or_else(Error::closed)?.successor(config)?;
-        let go_on = || self.go_on(token);
         let mut fill = || {
-            newer.refill(config, &view, token, &go_on)?;
+            newer.refill(config, &view, token, go_on)?;
             go_on()?;
             newer.rebuild(config, kernels)?;
             loop {
@@ -150,9 +150,10 @@ impl Collection {
     /// Starts the compaction that writes made due, from the moment when they did.
     pub(super) fn start_compaction(&self, writer: &mut Writer, fixed: Fixed) {
         writer.compacting = self.start("auspex-compact", move |collection| {
+            let go_on = || if collection.in_no_hurry() { Ok(()) } else { Err(Error::closed()) };
             let now = collection.alone().as_ref().map(|writer| writer.log.manifest().generation);
             if now == Some(fixed.generation)
-                && let Err(error) = collection.compact_from(fixed, &Token::default())
+                && let Err(error) = collection.compact_from(fixed, &Token::default(), &go_on)
                 && error.code != Code::Closed
             {
                 collection.notice(format!("dead rows were not given back: {}", error.message));
@@ -220,7 +221,11 @@ impl Collection {
         writer.thaw();
         match written {
             Ok(checkpoint) => {
-                writer.log.adopt(checkpoint).inspect_err(|_| snapshot.discard())?;
+                writer.log.adopt(checkpoint).inspect_err(|stored| {
+                    if let Stored::Kept(_) = stored {
+                        snapshot.discard();
+                    }
+                })?;
                 writer.changes = writer.changes.saturating_sub(snapshot.changes);
                 Ok(())
             }
@@ -232,13 +237,9 @@ impl Collection {
         }
     }
 
-    /// Waits until no job runs beside the writes.
+    /// Waits until the jobs have ended that ran beside the writes when it was called.
     pub fn settle(&self) {
-        let jobs = std::mem::take(&mut *self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner));
-        for job in jobs {
-            // One that panicked has nothing more to say.
-            let _ = job.join();
-        }
+        self.0.jobs.settle();
     }
 
     /// Reads everything and checks it: the log against its checksums, the files against MANIFEST, ids, codes and graph
@@ -254,7 +255,7 @@ impl Collection {
             let Fixed { view, position, .. } = writer.fixed();
             (view, position, writer.log.reader(), writer.log.is_read_only())
         };
-        let mut problems = verify::verify(&view, &log, position, followed, token)?;
+        let mut problems = verify::verify(&view, &log, position, followed, token, &|| self.go_on(token))?;
         problems.extend(self.problems()?.into_iter().map(|detail| Problem { code: "graph", detail }));
         let live = view.live();
         let find = |query: &[f32], exact: bool| {
@@ -262,6 +263,7 @@ impl Collection {
             self.search(query, &asked, token)
         };
         problems.extend(verify::sampled(&view, live, find)?);
+        token.finish();
         Ok(problems)
     }
 
@@ -311,5 +313,44 @@ impl Collection {
         }
         // A token that was cancelled is told as such.
         copied.inspect(|()| token.finish()).map_err(|error| token.check().err().unwrap_or(error))
+    }
+}
+
+/// The jobs under way.
+#[derive(Default)]
+pub(super) struct Jobs {
+    /// How many were started, and the numbers of those that have not ended.
+    numbers: Mutex<(u64, Vec<u64>)>,
+    ended: Condvar,
+}
+
+impl Jobs {
+    /// Waits until every job has ended that was started before; any number of threads may.
+    fn settle(&self) {
+        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = numbers.0;
+        let running = |numbers: &mut (u64, Vec<u64>)| numbers.1.iter().any(|&number| number < before);
+        drop(self.ended.wait_while(numbers, running));
+    }
+}
+
+/// Held by a job until it has ended.
+struct Ticket(Arc<Jobs>, u64);
+
+impl Ticket {
+    fn new(jobs: &Arc<Jobs>) -> Ticket {
+        let mut numbers = jobs.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = numbers.0;
+        numbers.0 += 1;
+        numbers.1.push(number);
+        Ticket(Arc::clone(jobs), number)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut numbers = self.0.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.1.retain(|&number| number != self.1);
+        self.0.ended.notify_all();
     }
 }

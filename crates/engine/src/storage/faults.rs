@@ -31,6 +31,8 @@ enum Naming {
     Unlink(String),
 }
 
+type Happening = Box<dyn FnOnce() + Send>;
+
 #[derive(Default)]
 struct State {
     inodes: Vec<Inode>,
@@ -42,6 +44,8 @@ struct State {
     fail: Option<(usize, Code, bool)>,
     /// Nothing happens any more, and every call fails.
     frozen: bool,
+    /// What happens before the next file is opened whose name begins so.
+    before_open: Option<(&'static str, Happening)>,
 }
 
 impl State {
@@ -193,6 +197,10 @@ impl Disk for Faulty {
     }
 
     fn open(&self, name: &str, len: usize) -> Result<Arc<Segment>> {
+        let happens = self.state().before_open.take_if(|(begin, _)| name.starts_with(*begin));
+        if let Some((_, happens)) = happens {
+            happens();
+        }
         let mut state = self.step()?;
         let missing = || Error::new(Code::Corrupt, format!("{name} is missing"));
         let inode = *state.names.get(name).ok_or_else(missing)?;
@@ -546,6 +554,57 @@ fn an_audit_beside_the_writer_finds_nothing_wrong() {
     newer.succeed(&mut log).unwrap();
     assert!(reader.audit_files(false).is_err());
     reader.audit_files(true).unwrap();
+}
+
+#[test]
+fn a_checkpoint_that_may_be_in_force_stays() {
+    let disk = Arc::new(Faulty::default());
+    let mut script = start(&disk, "commit", 3).unwrap();
+    for _ in 0..20 {
+        script.write().unwrap();
+    }
+    script.collection.checkpoint().unwrap();
+    script.write().unwrap();
+    // The last operations are: MANIFEST is renamed, the names are synced, the checkpoint before it is removed.
+    let begun = disk.state().operations;
+    let probe = Arc::new(disk.killed());
+    {
+        let script = start(&probe, "commit", 3).unwrap();
+        probe.state().operations = begun;
+        script.collection.checkpoint().unwrap();
+    }
+    let steps = probe.state().operations;
+    for (before_end, stays) in [(2, true), (3, true), (4, false), (6, false)] {
+        let disk = Arc::new(disk.killed());
+        let script = start(&disk, "commit", 3).unwrap();
+        {
+            let mut state = disk.state();
+            state.operations = begun;
+            state.fail = Some((steps - before_end, Code::Io, false));
+        }
+        assert_eq!(script.collection.checkpoint().unwrap_err().code, Code::Io);
+        assert_eq!(disk.state().names.contains_key("index-1-2"), stays, "{before_end} operations before the end");
+        let again = start(&Arc::new(disk.killed()), "commit", 3).unwrap();
+        assert_eq!(again.now, script.now);
+        assert_eq!(again.collection.stats().unwrap().notices, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_reader_takes_the_checkpoint_that_took_the_place_of_the_one_it_read_about() {
+    let disk = Arc::new(Faulty::default());
+    let mut script = start(&disk, "commit", 5).unwrap();
+    for _ in 0..20 {
+        script.write().unwrap();
+    }
+    script.collection.checkpoint().unwrap();
+    let reading: Arc<dyn Disk> = Arc::clone(&disk) as Arc<dyn Disk>;
+    let writer = script.collection.clone();
+    disk.state().before_open = Some(("index-", Box::new(move || writer.checkpoint().unwrap())));
+    let reader = Collection::to_read(&reading, &Options::default()).unwrap().unwrap();
+    assert!(disk.state().before_open.is_none() && disk.state().names.contains_key("index-1-2"));
+    assert_eq!(contents(&reader), script.now);
+    assert_eq!(reader.stats().unwrap().notices, Vec::<String>::new());
 }
 
 /// Of two writes that were lost together the second may be whole. It stays lost when the first is written again.

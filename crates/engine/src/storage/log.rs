@@ -244,24 +244,30 @@ impl Log {
         let name = next.segment(next.segments.len());
         next.segments.push(Named { len: room, sealed: None });
         let segment = self.disk.create(&name, room)?;
-        let stored = self.disk.sync_names().map_err(Stored::Kept).and_then(|()| self.store(&next));
-        match stored {
-            Ok(()) => {}
-            Err(Stored::Kept(error)) => {
+        let disk = Arc::clone(&self.disk);
+        self.replace(next).inspect_err(|stored| {
+            if let Stored::Kept(_) = stored {
                 // Nobody knows of the file; if it cannot be removed, the next writer sweeps it.
-                let _ = self.disk.remove(&name);
-                return Err(error);
+                let _ = disk.remove(&name);
             }
-            Err(Stored::Unknown(error)) => return Err(self.poisoned(&error)),
-        }
-        self.manifest = next;
+        })?;
         self.littered = false;
         Arc::make_mut(&mut self.segments).push(segment);
         Ok(())
     }
 
-    fn store(&self, manifest: &Manifest) -> std::result::Result<(), Stored> {
-        if self.named { manifest.store(&*self.disk) } else { Ok(()) }
+    /// Puts a manifest in force that names new files. [`Stored::Unknown`]: it may be in force, so its files must stay,
+    /// and the log takes no more.
+    fn replace(&mut self, next: Manifest) -> std::result::Result<(), Stored> {
+        let named = self.disk.sync_names().map_err(Stored::Kept);
+        match named.and_then(|()| if self.named { next.store(&*self.disk) } else { Ok(()) }) {
+            Ok(()) => {
+                self.manifest = next;
+                Ok(())
+            }
+            Err(Stored::Unknown(error)) => Err(Stored::Unknown(self.poisoned(&error))),
+            kept => kept,
+        }
     }
 
     /// Makes every frame durable.
@@ -470,18 +476,14 @@ impl Log {
     }
 
     /// Puts a checkpoint in force, whose file is durable, as are the frames that it holds; the one before is removed.
-    pub fn adopt(&mut self, checkpoint: Checkpointed) -> Result<()> {
-        self.writable()?;
+    /// [`Stored::Kept`]: nobody knows of the file.
+    pub fn adopt(&mut self, checkpoint: Checkpointed) -> std::result::Result<(), Stored> {
+        self.writable().map_err(Stored::Kept)?;
         self.durable = self.durable.max(checkpoint.position.sequence);
         let mut next = self.manifest.clone();
         next.durable = self.durable;
         let before = next.checkpoint.replace(checkpoint);
-        let stored = self.disk.sync_names().map_err(Stored::Kept).and_then(|()| next.store(&*self.disk));
-        match stored {
-            Ok(()) => self.manifest = next,
-            Err(Stored::Kept(error)) => return Err(error),
-            Err(Stored::Unknown(error)) => return Err(self.poisoned(&error)),
-        }
+        self.replace(next)?;
         if let Some(before) = before {
             // What cannot be removed, for it is mapped, the next writer sweeps.
             let _ = self.disk.remove(&self.manifest.index(before.number));
