@@ -269,7 +269,7 @@ class NativeBacked {
 
   /** Zips columns into rows. Each vector gets memory of its own, to be kept or transferred alone. */
   #rows({ ids, distances, metadata, vectors }: Rows): unknown[] {
-    const parsed: unknown[] | undefined = metadata === undefined ? undefined : JSON.parse(metadata);
+    const parsed = metadata === undefined ? undefined : parse(metadata, ids.length);
     return ids.map((id, i) => {
       if (id === null) return undefined;
       const distance = distances[i];
@@ -280,6 +280,18 @@ class NativeBacked {
       return row;
     });
   }
+}
+
+/** So many rows' metadata. The text of a file may be anything, if somebody made its checksums right. */
+function parse(text: string, rows: number): unknown[] {
+  let [parsed, cause]: [unknown, unknown] = [undefined, undefined];
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    cause = error;
+  }
+  if (Array.isArray(parsed) && parsed.length === rows) return parsed;
+  throw new AuspexError('ERR_CORRUPT', 'the log is damaged: metadata of a row are not JSON', { cause });
 }
 
 const toIds = (what: unknown) => (typeof what === 'string' ? [readId(what)] : readIds(what));

@@ -13,9 +13,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
-use crate::graph::layer::{Frozen, links_name};
+use crate::graph::layer::{Frozen, links_name, places_name};
+use crate::graph::{CHAINED, LAYERS};
 use crate::storage::checkpoint::{self, Checkpoint, Section};
 use crate::storage::disk::Disk;
+use crate::storage::frame;
 use crate::storage::manifest::{Checkpointed, Manifest, Position};
 use crate::storage::segment::Segment;
 use crate::view::View;
@@ -98,6 +100,24 @@ pub(crate) fn open(disk: &dyn Disk, manifest: &Manifest) -> Result<Option<(Check
     let found = Checkpoint::open(disk, &manifest.index(named.number), named.len, manifest.salt)?;
     found.verify(|section| !is_walk(section), &|| true)?;
     Ok(Some((found, named.position)))
+}
+
+/// Whether what the graph of a checkpoint of `rows` rows names is there, whoever wrote it. Each node's newest row is a row
+/// and each row's next an older one, so chains end; each slot of an upper layer has a node, and a slot below. Links are
+/// held against the layer's end when they are followed.
+pub(crate) fn graph_holds(checkpoint: &Checkpoint, rows: usize) -> bool {
+    let (nodes, chained) = (checkpoint.slots("heads"), checkpoint.slots("next_same"));
+    let numbers = |name| checkpoint.bytes(name).chunks_exact(4).map(|word| frame::word32(word, 0) as usize);
+    let chains = chained <= rows
+        && numbers("heads").all(|head| head & !(CHAINED as usize) < chained)
+        && numbers("next_same").enumerate().all(|(row, older)| older <= row);
+    chains
+        && (1..LAYERS).all(|layer| {
+            let below = checkpoint.slots(&links_name(layer - 1));
+            checkpoint.bytes(&places_name(layer)).chunks_exact(8).all(|place| {
+                (frame::word32(place, 0) as usize) < nodes && (frame::word32(place, 4) as usize) < below
+            })
+        })
 }
 
 /// Whether a checkpoint that cannot be used for this reason can be done without.

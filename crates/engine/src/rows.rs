@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::arena::{Arena, Writer};
 use crate::error::{Code, Error, Result};
+use crate::memory::ALIGN;
 use crate::options::{Config, MAX_ROWS, Metric};
 use crate::storage::checkpoint::{Checkpoint, Section};
 use crate::storage::frame::{self, BLOCK, Directory, HEADER, Header, Kind, vector_at};
@@ -258,8 +259,9 @@ pub(crate) struct Unread {
     salt: u64,
     /// Where they end.
     end: Position,
-    /// How many of [`Rows::frames`] they are.
+    /// How many of [`Rows::frames`] they are, and their rows.
     frames: usize,
+    rows: u64,
     /// A byte for each block of each segment: not 0 once what lies there was checked.
     checked: Vec<Box<[AtomicU8]>>,
     damaged: AtomicUsize,
@@ -267,10 +269,10 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    fn new(salt: u64, end: Position, frames: usize, segments: &[Arc<Segment>]) -> Unread {
+    fn new(salt: u64, end: Position, (frames, rows): (usize, u64), segments: &[Arc<Segment>]) -> Unread {
         let blocks = |segment: &Arc<Segment>| (0..segment.len().div_ceil(BLOCK)).map(|_| AtomicU8::new(0)).collect();
         let checked = segments.iter().take(end.segment + 1).map(blocks).collect();
-        Unread { salt, end, frames, checked, damaged: AtomicUsize::new(0), first: OnceLock::new() }
+        Unread { salt, end, frames, rows, checked, damaged: AtomicUsize::new(0), first: OnceLock::new() }
     }
 
     #[inline(always)]
@@ -324,8 +326,17 @@ impl Unread {
                 break;
             }
             let bytes = segment.bytes(offset, end.saturating_sub(offset));
+            let first = |frame| if frame < self.frames { rows.frames.get(frame)[1] } else { self.rows };
+            let (first, count) = (first(frame), first(frame + 1) - first(frame));
             let header = match Header::read(bytes, self.salt) {
-                Ok(header) if header.frame_len() <= bytes.len() && header.kind == Kind::Put => header,
+                Ok(header)
+                    if header.frame_len() <= bytes.len()
+                        && header.kind == Kind::Put
+                        && (u64::from(header.first_row), u64::from(header.rows)) == (first, count)
+                        && header.dim as usize == rows.dim =>
+                {
+                    header
+                }
                 Ok(_) => return Some(Error::corrupt(segment.name(), offset, "a frame of another kind or length")),
                 Err(what) => return Some(Error::corrupt(segment.name(), offset, what)),
             };
@@ -378,9 +389,37 @@ impl RowsWriter {
         if loaded.superseded.len() != count || loaded.inverse_norms.as_ref().is_some_and(|norms| norms.len() != count) {
             return Err(checkpoint.lacks("superseded"));
         }
-        loaded.rows.unread = Some(Arc::new(Unread::new(salt, end, loaded.frames.len(), &segments)));
+        if !loaded.places_hold(checkpoint.bytes("frames_of"), &segments, end) {
+            return Err(checkpoint.lacks("frames"));
+        }
+        loaded.rows.unread = Some(Arc::new(Unread::new(salt, end, (loaded.frames.len(), count as u64), &segments)));
         loaded.rows.segments = segments;
         Ok(loaded)
+    }
+
+    /// Whether every row has a place in the log before `end`, whoever wrote the checkpoint: frames ascend, each has room
+    /// for the vectors of its rows, and rows are in the frame that `frames_of` names.
+    fn places_hold(&self, frames_of: &[u8], segments: &[Arc<Segment>], end: Position) -> bool {
+        let (count, frames) = (self.len() as u64, self.frames.len());
+        let frame = |i: usize| self.rows.frames.get(i);
+        let first = |i: usize| if i < frames { frame(i)[1] } else { count };
+        let mut before = None;
+        let mut of = frames_of.chunks_exact(4);
+        let held = (0..frames).all(|i| {
+            let (place, from, to) = (frame(i)[0], first(i), first(i + 1));
+            let (segment, offset) = ((place >> 32) as usize, place as u32 as usize);
+            let room = match segments.get(segment) {
+                Some(_) if segment == end.segment => end.offset,
+                Some(found) if segment < end.segment => found.written(),
+                _ => return false,
+            };
+            let ascends = before.replace(place).map_or(from == 0, |before| before < place) && from < to && to <= count;
+            let fits = offset.is_multiple_of(ALIGN)
+                && ascends
+                && (to - from) * self.rows.dim as u64 * 4 + (HEADER + offset) as u64 <= room as u64;
+            fits && of.by_ref().take((to - from) as usize).all(|number| number == (i as u32).to_le_bytes())
+        });
+        held && first(frames) == count && (frames > 0 || count == 0)
     }
 
     /// Rows appended.

@@ -124,7 +124,10 @@ pub(crate) fn sampled(
         let query = view.rows.vector(row);
         let (exact, near) = match (find(query, true), find(query, false)) {
             (Ok(exact), Ok(near)) => (exact, near),
-            (Err(error), _) | (_, Err(error)) if error.code == Code::Corrupt => {
+            // What stands in the log as a vector may be none, if somebody made its checksum right.
+            (Err(error), _) | (_, Err(error))
+                if matches!(error.code, Code::Corrupt | Code::NotFinite | Code::ZeroVector) =>
+            {
                 return Ok(Some(Problem { code: "rows", detail: error.message }));
             }
             (Err(error), _) | (_, Err(error)) => return Err(error),

@@ -219,6 +219,9 @@ impl Writer {
         let (ids, words) = Ids::load(checkpoint, rows.len())?;
         let tombstones = Tombstones::load(checkpoint, rows.len())?;
         let graph = checkpoint.slots("heads") > 0;
+        if graph && !keeper::graph_holds(checkpoint, rows.len()) {
+            return Err(checkpoint.lacks("heads"));
+        }
         let index = graph.then(|| Index::load(config, checkpoint, kernels)).transpose()?;
         let mut writer = Writer::of(log, rows, ids, words, tombstones, index);
         writer.unsure = graph;

@@ -84,6 +84,46 @@ fn checkpoints(path: &Path) -> Vec<PathBuf> {
     names.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("index-")).collect()
 }
 
+/// Collections that version 0.1 wrote, which every later one opens: with a checkpoint that is used, and without it.
+#[test]
+fn what_format_1_wrote_opens_for_ever() {
+    for (name, live, dot) in [("format-1-few", 118, false), ("format-1-many", 1198, true)] {
+        for kept in [true, false] {
+            let path = folder(name);
+            std::fs::create_dir_all(&path).unwrap();
+            for file in ["MANIFEST", "log-1-0001", "index-1-1"].iter().take(if kept { 3 } else { 2 }) {
+                let from = format!("{}/tests/data/{name}/{file}", env!("CARGO_MANIFEST_DIR"));
+                std::fs::copy(from, path.join(file)).unwrap();
+            }
+            let stored = Options { path: Some(path.to_str().unwrap().into()), ..Options::default() };
+            let opened = Collection::open(&stored).unwrap();
+            assert_eq!((opened.len(), opened.dim()), (live, 3));
+            let ids = ["r0", "r3", "r7", "r9", "r10", "r11", "late"].map(str::to_owned);
+            let found = opened.get(&ids).unwrap();
+            let there: Vec<Option<&str>> = (0..7).map(|i| found.is_some(i).then(|| found.metadata(i))).collect();
+            let text = "{\"text\":\"ä 字 🙂\"}";
+            assert_eq!(
+                there,
+                [Some("{}"), None, Some("{\"i\":1007}"), Some("{\"more\":true}"), Some("{\"i\":10}"), None, Some(text)]
+            );
+            let vector = |n: usize| (0..3).map(|i| ((n * 3 + i + 1) as f64).sin() as f32 * 8.0).collect::<Vec<f32>>();
+            for (i, n) in [(0, 0), (2, 1007), (4, 10), (6, 2000)] {
+                let same = found.vector(i).iter().zip(vector(n)).all(|(x, y)| (x - y).abs() < 1e-5);
+                assert!(same, "{name}: {:?} of {}", found.vector(i), found.id(i));
+            }
+            let hits = opened.similar("r20", &SearchOptions::default(), &Token::default()).unwrap();
+            assert!(hits.len() == 10 && hits.distances.is_sorted() && (dot || hits.distances[0] < 0.1));
+            wait(&opened);
+            let problems = opened.verify(&Token::default()).unwrap();
+            assert!(problems.iter().all(|problem| !kept && problem.code == "files"), "{problems:?}");
+            let notices = opened.stats().unwrap().notices;
+            assert_eq!(notices.len(), usize::from(!kept), "{notices:?}");
+            opened.close().unwrap();
+            std::fs::remove_dir_all(&path).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_collection_goes_on_as_if_it_had_never_been_closed() {
     for metric in ["l2", "cosine", "dot"] {

@@ -35,12 +35,12 @@ pub(crate) struct LayerWriter {
     places: Writer<u32>,
 }
 
-/// What a checkpoint calls the links of a layer.
+/// What a checkpoint calls the links and the places of a layer.
 pub(crate) fn links_name(layer: usize) -> String {
     format!("links-{layer}")
 }
 
-fn places_name(layer: usize) -> String {
+pub(crate) fn places_name(layer: usize) -> String {
     format!("places-{layer}")
 }
 

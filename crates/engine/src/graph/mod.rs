@@ -49,7 +49,7 @@ use crate::storage::checkpoint::{Checkpoint, Section};
 pub(crate) const LAYERS: usize = 16;
 
 /// The mark of a head that is not its node's only row.
-const CHAINED: u32 = 1 << 31;
+pub(crate) const CHAINED: u32 = 1 << 31;
 
 /// A reader's handle on the graph.
 #[derive(Clone)]
