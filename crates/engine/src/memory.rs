@@ -53,6 +53,10 @@ unsafe impl Sync for Block {}
 impl Block {
     /// `len` zeros; `what` names their use where there is no memory.
     pub fn zeroed(len: usize, what: &str) -> Result<Block> {
+        #[cfg(test)]
+        if shortage::strikes() {
+            return Err(Error::memory(len, what));
+        }
         #[cfg(target_os = "linux")]
         if len >= 2 * HUGE {
             return Block::huge(len).ok_or_else(|| Error::memory(len, what));
@@ -120,6 +124,32 @@ impl Drop for Block {
             // SAFETY: allocated in `zeroed` with this very layout, freed once.
             unsafe { dealloc(*memory, layout) };
         }
+    }
+}
+
+/// Lets one block of a thread's be refused.
+#[cfg(test)]
+pub(crate) mod shortage {
+    use std::cell::Cell;
+
+    thread_local! {
+        static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    /// So many more blocks are made before one is refused; `None`: all are made.
+    pub fn after(blocks: Option<usize>) {
+        LEFT.set(blocks);
+    }
+
+    /// Whether none was refused yet.
+    pub fn is_to_come() -> bool {
+        LEFT.get().is_some()
+    }
+
+    pub fn strikes() -> bool {
+        let left = LEFT.get();
+        LEFT.set(left.and_then(|left| left.checked_sub(1)));
+        left == Some(0)
     }
 }
 

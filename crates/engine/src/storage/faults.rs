@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::codes::mix;
 use crate::error::{Code, Error, Result};
-use crate::memory::Block;
-use crate::storage::disk::Disk;
+use crate::memory::{Block, shortage};
+use crate::storage::disk::{Disk, Heap};
 use crate::storage::frame::Draft;
 use crate::storage::log::Log;
 use crate::storage::segment::Segment;
@@ -639,6 +639,55 @@ fn what_a_lost_write_left_behind_does_not_follow_one_like_it() {
         let again = start(&Arc::new(disk.killed()), "commit", 1).unwrap();
         assert_eq!(again.now.keys().collect::<Vec<_>>(), ["0", "1"], "seed {seed}");
     }
+}
+
+/// The n-th block of memory is refused, for every n: the call that needed it says so, and nothing has changed.
+#[test]
+fn every_block_of_memory_may_be_refused() {
+    let mut refused = 0;
+    for n in 0.. {
+        let collection = Collection::on(Arc::new(Heap::default()), &options("commit"), true).unwrap();
+        let (mut now, mut random) = (Rows::new(), 5_u64);
+        let mut below = |n: u64| {
+            random = mix(random);
+            random % n
+        };
+        shortage::after(Some(n));
+        let mut failed = 0;
+        // A graph from the second write on; then rows replaced, deleted and written anew, and more of them.
+        for count in [900, 300, 40, 0, 1, 1300, 7] {
+            let ids: Vec<String> = (0..count).map(|_| below(4000).to_string()).collect();
+            let vectors: Vec<f32> = (0..count * DIM).map(|_| below(1000) as f32).collect();
+            for attempt in 0.. {
+                assert!(attempt < 2, "block {n} was refused twice");
+                let written = match count {
+                    0 => collection.compact(&Token::default()).map(drop),
+                    _ => collection.draft(ids.clone(), None).and_then(|mut draft| {
+                        // SAFETY: a vector of that many floats.
+                        unsafe { draft.fill(vectors.as_ptr(), vectors.len())? };
+                        collection.commit(vec![(Write::Upsert(draft), Arc::default())]).remove(0).map(drop)
+                    }),
+                };
+                match written {
+                    Ok(()) => break,
+                    Err(error) => assert_eq!(error.code, Code::Memory, "block {n}: {error}"),
+                }
+                failed += 1;
+                assert_eq!(contents(&collection), now, "block {n}");
+            }
+            now.extend(ids.into_iter().zip(vectors.chunks(DIM).map(<[f32]>::to_vec)));
+            assert_eq!(contents(&collection), now, "block {n}");
+        }
+        if shortage::is_to_come() {
+            shortage::after(None);
+            break;
+        }
+        assert!(failed <= 1);
+        refused += 1;
+        assert_eq!(collection.problems().unwrap(), Vec::<String>::new(), "block {n}");
+    }
+    println!("{refused} blocks refused, one a run");
+    assert!(refused > 20);
 }
 
 /// Every truncation and every flipped bit of a small collection: an error that names the file, or the same rows.
