@@ -17,6 +17,13 @@ const suites = [
     count: cargoCount,
   },
 ];
+suites.push({
+  name: 'fuzz corpus',
+  command: 'cargo',
+  args: ['test', '--manifest-path', 'fuzz/Cargo.toml', '--locked', '--', '--nocapture'],
+  env: { AUSPEX_FUZZ: '2000' },
+  count: cargoCount,
+});
 if (deep.length > 0) {
   const args = ['--no-install', 'ava', '--tap', '--timeout=10m', '--concurrency=1', '__test__/deep/*.test.ts'];
   suites.push({ name: 'api deep tests', command: 'npx', args, count: tapCount });

@@ -43,8 +43,9 @@ function execute({ command, args = [], env = {}, cwd = root }) {
 }
 
 /**
- * Runs suites `{ name, command, args, env, count, required }` and prints the total alone on the last line. After a
- * `required` one has failed the rest are not run, and count as failed.
+ * Runs suites `{ name, command, args, env, count, figures, required }` and prints the total alone on the last line.
+ * `figures` says which lines of a suite's output are shown although it passed. After a `required` one has failed the
+ * rest are not run, and count as failed.
  *
  * @returns by name what each suite that ran has counted
  */
@@ -70,6 +71,7 @@ export async function runSuites(suites) {
     console.log(
       `${counts.failed > 0 ? 'FAILED ' : 'ok     '}  ${suite.name} (${seconds} s): ${closing(suite, counts, code)}`,
     );
+    for (const [line] of suite.figures ? output.matchAll(suite.figures) : []) console.log(`         ${line.trim()}`);
     ran.set(suite.name, counts);
     passed += counts.passed;
     failed += counts.failed;

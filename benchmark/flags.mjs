@@ -1,4 +1,4 @@
-// The command lines of `npm run demo` and `npm run bench`. Plain JavaScript without packages: it runs, and finds
+// The command lines of `npm run demo`, `npm run bench` and `npm run bench:disk`. Plain JavaScript without packages: it runs, and finds
 // mistakes, before anything is installed.
 import { parseArgs } from 'node:util';
 
@@ -32,6 +32,15 @@ export const COMMANDS = {
       'ef-construction': { value: 'N', from: 1, to: 100_000, about: 'candidates while linking (the default)' },
       threads: { value: 'N', from: 0, to: 1024, about: 'threads (the default: all)' },
       json: { value: 'FILE', about: 'write the figures to this file as well' },
+      help: HELP,
+    },
+  },
+  'bench:disk': {
+    about: 'Loads real vectors into memory and into folders, and compares what that takes.',
+    flags: {
+      set: { value: 'NAME', about: 'sift128-100k, wordnet384-20k or glove100-100k (the first that is there)' },
+      folder: { value: 'PATH', about: "where the folders are made (the system's for temporary files)" },
+      times: { value: 'N', from: 1, to: 100, about: 'how often each way (3); the best counts' },
       help: HELP,
     },
   },

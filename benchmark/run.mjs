@@ -1,5 +1,5 @@
-// `npm run demo` and `npm run bench`: reads the flags, installs and builds where that is due, then runs
-// demo.mts or bench.mts.
+// `npm run demo`, `npm run bench` and `npm run bench:disk`: reads the flags, installs and builds where that is due, then
+// runs demo.mts, bench.mts or disk.mts.
 import { register } from 'node:module';
 import { COMMANDS, help, readFlags, UsageError } from './flags.mjs';
 import { ready } from './ready.mjs';
@@ -17,7 +17,8 @@ try {
     console.log(help(name));
   } else if (await ready()) {
     register('@oxc-node/core/esm', import.meta.url);
-    const { main } = await (name === 'demo' ? import('./demo.mts') : import('./bench.mts'));
+    const [, part = name] = name.split(':');
+    const { main } = await import(`./${part}.mts`);
     await main(flags);
   } else {
     process.exitCode = 1;

@@ -358,7 +358,7 @@ pub fn operations(data: &[u8]) {
     let mut model = Rows::new();
     while !input.0.is_empty() {
         step(&collection, &mut input, &mut model);
-        if stored && input.byte() % 16 == 0 {
+        if stored && input.byte().is_multiple_of(16) {
             collection.close().expect("a close");
             drop(collection);
             collection = Collection::open(&options(false)).expect("what was closed opens");
@@ -388,7 +388,7 @@ fn step(collection: &Collection, input: &mut Input, model: &mut Rows) {
                     ((i as u64 + 1).wrapping_mul(seed.wrapping_mul(2).wrapping_add(0x9e37_79b9)) >> 7 & 63) as f32 + 1.0
                 })
                 .collect();
-            let text = (seed % 3 == 0).then(|| format!("{{\"n\":{seed}}}"));
+            let text = seed.is_multiple_of(3).then(|| format!("{{\"n\":{seed}}}"));
             let metadata = text.as_ref().map(|text| format!("[{}]", vec![text.as_str(); count].join(",")));
             let write = upsert(collection, ids(), &floats, metadata.as_deref()).expect("a draft");
             let written = commit(collection, write).expect("an upsert");
@@ -406,13 +406,13 @@ fn step(collection: &Collection, input: &mut Input, model: &mut Rows) {
         }
         9 | 10 => {
             let id = first.to_string();
-            let vector = (input.byte() % 2 == 0).then(|| vec![2.5, 1.0, f32::from(input.byte())]);
+            let vector = input.byte().is_multiple_of(2).then(|| vec![2.5, 1.0, f32::from(input.byte())]);
             let n = input.byte();
             let update = Update {
                 id: id.clone(),
                 vector: vector.clone(),
                 set: format!("{{\"n\":{n}}}"),
-                remove: if n % 2 == 0 { r#"["m"]"#.into() } else { "[]".into() },
+                remove: if n.is_multiple_of(2) { r#"["m"]"#.into() } else { "[]".into() },
             };
             let written = commit(collection, Write::Update(update)).expect("an update");
             assert_eq!(written.updated == 1, model.contains_key(&id));
@@ -423,7 +423,7 @@ fn step(collection: &Collection, input: &mut Input, model: &mut Rows) {
                 }
             }
         }
-        11 if count > 1000 || input.byte() % 4 == 0 => {
+        11 if count > 1000 || input.byte().is_multiple_of(4) => {
             let written = commit(collection, Write::Clear).expect("a clear");
             assert_eq!(written.deleted as usize, model.len());
             model.clear();

@@ -470,6 +470,12 @@ fn deep_power_loss_keeps_every_acknowledged_write() {
 }
 
 #[test]
+#[ignore = "long: a hundred thousand schedules"]
+fn long_power_loss_keeps_every_acknowledged_write() {
+    power_loss(100_000);
+}
+
+#[test]
 fn relaxed_writes_survive_the_end_of_the_process() {
     for seed in 0..20 {
         let disk = Arc::new(Faulty::default());
