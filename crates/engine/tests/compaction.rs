@@ -17,8 +17,15 @@ fn names(rows: std::ops::Range<usize>) -> Vec<String> {
 
 fn contents(collection: &Collection) -> Vec<(String, Vec<f32>, String)> {
     let mut cursor = collection.cursor().unwrap();
-    let page = cursor.next(usize::MAX).unwrap();
-    (0..page.len()).map(|i| (page.id(i).into(), page.vector(i).to_vec(), page.metadata(i).into())).collect()
+    let mut rows = Vec::new();
+    loop {
+        // A page ends after so many bytes of metadata.
+        let page = cursor.next(usize::MAX).unwrap();
+        if page.is_empty() {
+            return rows;
+        }
+        rows.extend((0..page.len()).map(|i| (page.id(i).into(), page.vector(i).to_vec(), page.metadata(i).into())));
+    }
 }
 
 #[test]

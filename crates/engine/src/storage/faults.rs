@@ -10,6 +10,7 @@ use crate::memory::{Block, shortage};
 use crate::storage::disk::{Disk, Heap};
 use crate::storage::frame::Draft;
 use crate::storage::log::Log;
+use crate::storage::manifest::MANIFEST;
 use crate::storage::segment::Segment;
 use crate::{Collection, Options, SearchOptions, Token, Update, Write};
 
@@ -262,7 +263,8 @@ fn options(durability: &str) -> Options {
     }
 }
 
-type Rows = BTreeMap<String, Vec<f32>>;
+/// Of each id its vector and its metadata.
+type Rows = BTreeMap<String, (Vec<f32>, String)>;
 
 /// Writes of a script, and what is there after each.
 struct Script {
@@ -302,7 +304,10 @@ impl Script {
             let id = ids[0].clone();
             let vector = vec![self.below(1000) as f32; DIM];
             if let Some(row) = next.get_mut(&id) {
-                row.clone_from(&vector);
+                row.0.clone_from(&vector);
+                if !row.1.contains("\"u\"") {
+                    row.1 = row.1.replace('}', ",\"u\":1}");
+                }
             }
             Write::Update(Update { id, vector: Some(vector), set: r#"{"u":1}"#.into(), remove: "[]".into() })
         } else if kind < 14 {
@@ -315,7 +320,7 @@ impl Script {
             let mut draft = self.collection.draft(ids.clone(), Some(&format!("[{}]", metadata.join(","))))?;
             // SAFETY: a vector of that many floats.
             unsafe { draft.fill(vectors.as_ptr(), vectors.len())? };
-            next.extend(ids.into_iter().zip(vectors.chunks(DIM).map(<[f32]>::to_vec)));
+            next.extend(ids.into_iter().zip(vectors.chunks(DIM).map(<[f32]>::to_vec).zip(metadata)));
             Write::Upsert(draft)
         };
         self.attempted = Some(next.clone());
@@ -332,7 +337,7 @@ impl Script {
 fn contents(collection: &Collection) -> Rows {
     let mut cursor = collection.cursor().unwrap();
     let page = cursor.next(usize::MAX).unwrap();
-    (0..page.len()).map(|i| (page.id(i).to_owned(), page.vector(i).to_vec())).collect()
+    (0..page.len()).map(|i| (page.id(i).to_owned(), (page.vector(i).to_vec(), page.metadata(i).to_owned()))).collect()
 }
 
 fn start(disk: &Arc<Faulty>, durability: &str, seed: u64) -> Result<Script> {
@@ -681,7 +686,8 @@ fn every_block_of_memory_may_be_refused() {
                 failed += 1;
                 assert_eq!(contents(&collection), now, "block {n}");
             }
-            now.extend(ids.into_iter().zip(vectors.chunks(DIM).map(<[f32]>::to_vec)));
+            let rows = vectors.chunks(DIM).map(|vector| (vector.to_vec(), "{}".to_owned()));
+            now.extend(ids.into_iter().zip(rows));
             assert_eq!(contents(&collection), now, "block {n}");
         }
         if shortage::is_to_come() {
@@ -727,10 +733,12 @@ fn damage_is_seen_or_harmless() {
                 let asked = SearchOptions { exact: true, ..SearchOptions::default() };
                 assert_eq!(opened.search(&[7.0; DIM], &asked, &Token::default()).unwrap().id(0), "7");
                 same += 1;
+                false
             }
             Err(error) => {
                 assert!(matches!(error.code, Code::Corrupt | Code::Version | Code::NotFound), "{error}");
                 errors += 1;
+                true
             }
         }
     };
@@ -745,19 +753,23 @@ fn damage_is_seen_or_harmless() {
     assert!(used < 16 * 1024, "{used}");
     for (name, len) in &lens {
         let end = if name.starts_with("log") { used + 64 } else { *len };
+        // Of MANIFEST every bit counts.
+        let all = name == MANIFEST;
         for at in 0..end {
             for bit in 0..8 {
-                probe(&|names, state| state.inodes[names[name]].seen[at] ^= 1 << bit);
+                let seen = probe(&|names, state| state.inodes[names[name]].seen[at] ^= 1 << bit);
+                assert!(seen || !all, "bit {bit} of byte {at} of {name} is flipped, and nobody saw it");
             }
-            probe(&|names, state| {
+            let seen = probe(&|names, state| {
                 let inode = &mut state.inodes[names[name]];
                 inode.seen.truncate(at);
                 inode.len = at;
             });
+            assert!(seen || !all, "{name} is cut off at {at}, and nobody saw it");
         }
-        probe(&|_, state| {
+        assert!(probe(&|_, state| {
             state.names.remove(name);
-        });
+        }));
     }
     println!("{errors} seen, {same} harmless");
     assert!(errors > 1000);

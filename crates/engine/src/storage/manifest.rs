@@ -124,7 +124,7 @@ impl Manifest {
         let mut words = head.split(' ');
         let (name, format, sum) = (words.next(), words.next(), words.next());
         let format: u64 = match (name, format.and_then(|word| word.parse().ok())) {
-            (Some("auspex"), Some(format)) => format,
+            (Some("auspex"), Some(format)) if format > 0 => format,
             _ => return Err(bad("its first line is not auspex's")),
         };
         if format > FORMAT {
