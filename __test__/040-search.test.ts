@@ -118,7 +118,7 @@ test('wrong queries and options are named', async (t) => {
     [[0, 0], {}, outOfRange('ERR_ZERO_VECTOR')],
     [v, { topK: 3 }, wrongType('"topK"', 'did you mean k?')],
     [v, { efsearch: 3 }, wrongType('"efsearch"', 'did you mean efSearch?')],
-    [v, { filter: {} }, wrongType('"filter"')],
+    [v, { filters: {} }, wrongType('"filters"', 'did you mean filter?')],
     [v, { k: '3' }, wrongType("k must be a number, got '3'")],
     [v, { efSearch: null }, wrongType('efSearch must be a number, got null')],
     [v, { exact: 1 }, wrongType('exact must be a boolean, got 1')],

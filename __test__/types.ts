@@ -2,6 +2,7 @@
 import {
   type Batch,
   type Collection,
+  type Filter,
   type Hit,
   isAuspexError,
   type LocalCollection,
@@ -41,6 +42,15 @@ export async function uses(v: Float32Array) {
   const near = await c.similar('a', { include: { vector: true } });
   near[0]?.vector;
 
+  const recent: Filter<Doc> = { $and: [{ year: { $lt: 3 } }, { $not: { title: { $startsWith: 'a' } } }] };
+  await c.search(v, { filter: { year: { $gte: 2000 }, tags: 'x', draft: { $ne: true } } });
+  await c.similar('a', { filter: { tags: { $in: ['x', null], $contains: 'y' } } });
+  await c.searchBatch([v], { filter: { title: null } });
+  c.searchSync(v, { filter: { $or: [{ draft: { $exists: false } }, recent] } });
+  await a.search(v, { filter: { any: 1, other: { $in: ['a', 2, true] } } });
+  for await (const it of c.items({ filter: recent, include: { metadata: false } })) it.id;
+  const few: number = (await c.count({ year: 3 })) + (await c.delete({ filter: { draft: true } }));
+
   const batch = await c.searchBatch([v, [1, 2, 3]], { k: 3 });
   const [counts, distances]: [Uint32Array, Float32Array] = [batch.counts, batch.distances];
   const removed: number = (await c.delete('a')) + (await c.delete(['a', 'b']));
@@ -62,6 +72,20 @@ export async function uses(v: Float32Array) {
   await c.upsert([{ id: 'a', vector: v }]);
   // @ts-expect-error metadata required
   await c.insert({ ids: ['a'], vectors: v });
+  // @ts-expect-error no such operator
+  await c.search(v, { filter: { year: { $gtt: 1 } } });
+  // @ts-expect-error another type than the field's
+  await c.search(v, { filter: { year: { $gt: '2000' } } });
+  // @ts-expect-error an element, not an array
+  await c.search(v, { filter: { tags: ['x'] } });
+  // @ts-expect-error no such field
+  await c.count({ yaer: 3 });
+  // @ts-expect-error true and false have no order
+  await c.count({ draft: { $lt: true } });
+  // @ts-expect-error numbers have no beginning
+  await c.count({ year: { $startsWith: '2' } });
+  // @ts-expect-error no filter
+  await c.delete({});
   // @ts-expect-error no vector
   (await c.search(v))[0]?.vector;
   // @ts-expect-error no metadata
@@ -81,7 +105,7 @@ export async function uses(v: Float32Array) {
   // @ts-expect-error read-only
   c.dim = 4;
 
-  return [y, q, s, counts, distances, removed, loaded, plain] satisfies unknown[];
+  return [y, q, s, counts, distances, removed, few, loaded, plain] satisfies unknown[];
 }
 
 export const anyOne = (c: LocalCollection): Collection => c;

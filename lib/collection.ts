@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { NativeCollection, Rows, Token } from '../crates/node/binding';
 import { AuspexError, rangeError, typeError } from './errors';
+import { readFilter } from './filter';
 import { load, readLoad } from './load';
 import { across, cancellable, native } from './native';
 import { readOptions, required, type Schema } from './options';
@@ -21,8 +22,10 @@ const OPEN: Schema<OpenOptions> = { dim: 'number', metric: 'string', ...BUILD, .
 const EXACT: Schema<ExactOptions> = { k: 'number', metric: 'string', dim: 'number', signal: 'signal' };
 const WRITE: Schema<Api.WriteOptions> = { signal: 'signal', onProgress: 'function' };
 const GET: Schema<Api.ReadOptions> = { include: 'object' };
+const ITEMS: Schema<Api.ItemsOptions<unknown>> = { include: 'object', filter: 'any' };
+const MATCHING: Schema<{ filter: unknown }> = { filter: 'any' };
 const INCLUDE: Schema<Api.Include> = { metadata: 'boolean', vector: 'boolean' };
-const NEAR = { k: 'number', efSearch: 'number', exact: 'boolean' } as const;
+const NEAR = { k: 'number', efSearch: 'number', exact: 'boolean', filter: 'any' } as const;
 const SEARCH: Schema<Search> = { ...NEAR, include: 'object', signal: 'signal' };
 
 /** Larger is better. */
@@ -126,8 +129,16 @@ class NativeBacked {
   }
 
   async delete(what: unknown) {
+    if (typeof what === 'object' && what !== null && !Array.isArray(what)) return this.#deleteMatching(what);
     const ids = toIds(what);
     return (await this.#writes.add('delete', ids.length, {}, (token) => this.#open.remove(ids, token))).deleted;
+  }
+
+  async #deleteMatching(what: object) {
+    const { filter } = readOptions(what, MATCHING);
+    if (filter === undefined) throw new AuspexError('ERR_FILTER', 'filter is undefined; clear() removes every row');
+    const text = readFilter(filter);
+    return (await this.#writes.add('delete', 0, {}, (token) => this.#open.removeMatching(text, token))).deleted;
   }
 
   async get(what: unknown, options?: unknown) {
@@ -143,11 +154,17 @@ class NativeBacked {
 
   readonly has = async (id: unknown) => across(() => this.#open.has(readId(id)));
   readonly stats = async () => across(() => this.#open.stats());
-  readonly count = async () => this.#open.size;
+  async count(filter?: unknown) {
+    if (filter === undefined) return this.#open.size;
+    const text = readFilter(filter);
+    return across(() => this.#open.count(text));
+  }
 
   async *items(options?: unknown) {
-    const { metadata, vector } = readInclude(readOptions(options, GET).include);
-    const cursor = across(() => this.#open.cursor());
+    const { include, filter } = readOptions(options, ITEMS);
+    const { metadata, vector } = readInclude(include);
+    const text = filter === undefined ? undefined : readFilter(filter);
+    const cursor = across(() => this.#open.cursor(text));
     try {
       for (;;) {
         const rows = await across(() => cursor.next(rowsIn(PAGE, this.dim), metadata, vector));
@@ -232,8 +249,9 @@ class NativeBacked {
 const toIds = (what: unknown) => (typeof what === 'string' ? [readId(what)] : readIds(what));
 
 function readSearch(given: unknown, schema: Partial<Schema<Search>>) {
-  const { include, signal, exact = false, ...rest }: Search = readOptions<Search>(given, schema as Schema<Search>);
-  return { signal, how: { ...rest, exact, ...readInclude(include) } };
+  const { include, signal, filter, exact = false, ...rest } = readOptions<Search>(given, schema as Schema<Search>);
+  const text = filter === undefined ? {} : { filter: readFilter(filter) };
+  return { signal, how: { ...rest, ...text, exact, ...readInclude(include) } };
 }
 
 const readInclude = (given: unknown) => ({ metadata: true, vector: false, ...readOptions(given, INCLUDE, 'include') });

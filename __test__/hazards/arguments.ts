@@ -108,6 +108,14 @@ const isJson = (value: unknown) => {
     return false;
   }
 };
+/** What a field may be equal to. */
+const isScalar = (value: unknown) =>
+  value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value);
+/** A literal of scalars asks for fields that are equal to them. */
+const isFilter = (value: unknown) => {
+  const literal = isPlain(value) && [null, Object.prototype].includes(Object.getPrototypeOf(value));
+  return value === undefined || (literal && Object.values(value as object).every(isScalar));
+};
 const isUndefined = (value: unknown) => value === undefined;
 const empty = (value: unknown) => Array.isArray(value) && value.length === 0;
 const isTexts = (value: unknown) =>
@@ -188,10 +196,11 @@ slot(
 );
 slot(
   'delete',
-  /id/,
+  /id|filter/,
   (x) => isText(x) || isTexts(x),
   (c, x) => c.delete(x),
 );
+slot('delete', /filter/, never, (c, x) => c.delete({ filter: isFilter(x) ? undefined : x } as never));
 slot('delete', /ids\[1\]/, isText, (c, x) => c.delete(['nobody', x]));
 slot(
   'get',
@@ -208,6 +217,12 @@ slot(
   (x) => x === undefined || x === true,
   (c, x) => c.get('r0', { include: { vector: x } }),
 );
+slot('count', /filter/, isFilter, (c, x) => c.count(x));
+slot('count', /filter/, isScalar, (c, x) => c.count({ x } as never));
+slot('count', /filter\.\$and\[1\]\.x\.\$in\[0\]/, isScalar, (c, x) =>
+  c.count({ $and: [{}, { x: { $in: [x] } }] } as never),
+);
+slot('items', /filter/, isFilter, (c, x) => c.items({ filter: x })[Symbol.asyncIterator]().next());
 slot('has', /id/, isText, (c, x) => c.has(x));
 slot('items', /options|has no/, isEmptyOptions, (c, x) => c.items(x)[Symbol.asyncIterator]().next());
 slot(
@@ -238,6 +253,7 @@ for (const [method, call] of searches) {
   slot(method, /options|has no/, isEmptyOptions, (c, x) => call(c, query, x));
   slot(method, /\bk\b/, isWhole(1, 1e6), (c, x) => call(c, query, { k: x } as never));
   slot(method, /efSearch/, isWhole(1, 1e6), (c, x) => call(c, query, { efSearch: x } as never));
+  slot(method, /filter/, isFilter, (c, x) => call(c, query, { filter: x } as never));
   slot(
     method,
     /exact/,

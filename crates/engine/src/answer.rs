@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::filter::Filter;
 use crate::view::View;
 
 /// Rows found, nearest first, with the view that they were found in.
@@ -115,6 +116,7 @@ impl Found {
 pub struct Cursor {
     pub(crate) view: Arc<View>,
     pub(crate) next: u32,
+    pub(crate) filter: Option<Filter>,
 }
 
 impl Cursor {
@@ -123,14 +125,19 @@ impl Cursor {
     /// # Errors
     /// The log is damaged where one of them lies.
     pub fn next(&mut self, limit: usize) -> Result<Found> {
-        let mut rows = Vec::new();
-        while rows.len() < limit && self.next < self.view.count {
-            if self.view.is_live(self.next) {
-                rows.push(Some(self.next));
-            }
-            self.next += 1;
-        }
-        Found::checked(Arc::clone(&self.view), || rows)
+        let Cursor { view, next, filter } = self;
+        Found::checked(Arc::clone(view), || {
+            let matches = |row: u32| filter.as_ref().is_none_or(|filter| filter.matches(view.rows.metadata(row)));
+            let more = (*next..view.count).filter(|&row| view.is_live(row) && matches(row));
+            let rows: Vec<Option<u32>> = more.take(limit).map(Some).collect();
+            // Those before the last one were all looked at; behind a page that is not full there is nothing.
+            *next = if rows.len() == limit {
+                rows.last().copied().flatten().map_or(*next, |row| row + 1)
+            } else {
+                view.count
+            };
+            rows
+        })
     }
 }
 

@@ -18,9 +18,12 @@ use crate::answer::{BatchHits, Cursor, Explain, Found, Hits, Stats};
 use crate::compaction::{self, Fixed};
 use crate::error::{Code, Error, Result, shown};
 use crate::exact::sized;
+use crate::filter::Filter;
 use crate::graph::batch::fingerprint;
 use crate::graph::check;
+use crate::graph::search::Counts;
 use crate::keeper::{self, Failed, Snapshot};
+use crate::matches::Matches;
 use crate::options::{Config, Metric, Options, SearchOptions};
 use crate::query::{self, Plan, Scratches, Search};
 use crate::storage::disk::{Disk, Heap};
@@ -657,16 +660,24 @@ impl Collection {
         excluded: Option<u32>,
         token: &Token,
         hits: &mut Hits,
-    ) -> Result<(Plan, crate::graph::search::Counts)> {
+    ) -> Result<(Plan, Counts, Option<u64>)> {
         let Inner { config, kernels, scratches, .. } = &*self.0;
         let ask = options.validate(config)?;
         query::check(config, query, || "query".into())?;
         hits.rows.clear();
         hits.distances.clear();
-        let search = Search { view: &view, config, kernels, ask, excluded };
-        let done = scratches.with(|scratch| search.run(query, scratch, &mut hits.rows, &mut hits.distances, token))?;
+        let matches = self.matches(&view, options, token)?;
+        let search = Search { view: &view, config, kernels, ask, excluded, matches: matches.as_ref() };
+        let (plan, counts) =
+            scratches.with(|scratch| search.run(query, scratch, &mut hits.rows, &mut hits.distances, token))?;
         hits.view = Some(view);
-        Ok(done)
+        Ok((plan, counts, matches.map(|matches| matches.len() as u64)))
+    }
+
+    /// The rows of a view that the options' filter takes, if they have one.
+    fn matches(&self, view: &View, options: &SearchOptions, token: &Token) -> Result<Option<Matches>> {
+        let Some(filter) = options.filter()? else { return Ok(None) };
+        view.checked(|| Matches::of(view, &filter, token)).map(Some)
     }
 
     /// The nearest rows to each of `queries`, row-major, in parallel.
@@ -699,7 +710,8 @@ impl Collection {
             .zip(&mut hits.counts)
             .zip(hits.rows.chunks_mut(ask.k).zip(hits.distances.chunks_mut(ask.k)))
             .collect();
-        let search = Search { view: &view, config, kernels, ask, excluded: None };
+        let matches = self.matches(&view, options, token)?;
+        let search = Search { view: &view, config, kernels, ask, excluded: None, matches: matches.as_ref() };
         Workers::search(config.threads)?.for_each_chunk(
             &mut work,
             4,
@@ -734,10 +746,10 @@ impl Collection {
     pub fn explain(&self, query: &[f32], options: &SearchOptions) -> Result<Explain> {
         let start = Instant::now();
         let mut hits = Hits::new();
-        let (plan, counts) = self.run(self.view()?, query, options, None, &Token::default(), &mut hits)?;
+        let (plan, counts, matching) = self.run(self.view()?, query, options, None, &Token::default(), &mut hits)?;
         Ok(Explain {
             plan: plan.name(),
-            matching: None,
+            matching,
             visited: counts.visited,
             distances: counts.distances,
             rescored: counts.rescored,
@@ -764,12 +776,22 @@ impl Collection {
         Found::checked(Arc::clone(&view), || ids.iter().map(|id| view.find(id)).collect())
     }
 
-    /// The live rows of this moment, in arrival order.
+    /// How many live rows match the filter, which is JSON text.
     ///
     /// # Errors
-    /// The collection is closed.
-    pub fn cursor(&self) -> Result<Cursor> {
-        Ok(Cursor { view: self.view()?, next: 0 })
+    /// The filter is none, the token was cancelled, the log is damaged, or the collection is closed.
+    pub fn count(&self, filter: &str, token: &Token) -> Result<u64> {
+        let (view, filter) = (self.view()?, Filter::parse(filter)?);
+        view.checked(|| Matches::of(&view, &filter, token)).map(|matches| matches.len() as u64)
+    }
+
+    /// The live rows of this moment that match the filter, which is JSON text, or all of them; in arrival order.
+    ///
+    /// # Errors
+    /// The filter is none, or the collection is closed.
+    pub fn cursor(&self, filter: Option<&str>) -> Result<Cursor> {
+        let filter = filter.map(Filter::parse).transpose()?;
+        Ok(Cursor { view: self.view()?, next: 0, filter })
     }
 
     /// Figures about the collection. Reachability and degrees are counted once a write.
@@ -949,7 +971,7 @@ mod tests {
         let collection = open();
         let write = Write::Insert(draft(&collection, 0..3000));
         collection.commit(vec![(write, Arc::default())]).remove(0).unwrap();
-        let asked = SearchOptions { k: Some(64.0), ef_search: Some(64.0), exact: false };
+        let asked = SearchOptions { k: Some(64.0), ef_search: Some(64.0), ..SearchOptions::default() };
         let mut hits = Hits::new();
         for row in [0, 700, 2999] {
             let view = collection.view().unwrap();
@@ -987,7 +1009,7 @@ mod tests {
         let mut shared = 0;
         for exact in [true, false] {
             for query in (100..3000).step_by(29) {
-                let asked = SearchOptions { k: Some(10.0), ef_search: Some(64.0), exact };
+                let asked = SearchOptions { k: Some(10.0), ef_search: Some(64.0), exact, ..SearchOptions::default() };
                 let vector = view.rows.vector(query).to_vec();
                 let token = Token::default();
                 let ran = collection.run(Arc::clone(&view), &vector, &asked, None, &token, &mut hits).unwrap();
@@ -1095,7 +1117,7 @@ mod tests {
         log.append(draft(&collection, 4..6).frame, 4).unwrap();
         assert_eq!(reader.refresh().unwrap_err().code, Code::Corrupt);
         assert!(reader.refresh().is_err(), "it says that there is nothing new");
-        assert_eq!(reader.cursor().unwrap().next(9).unwrap().len(), 2);
+        assert_eq!(reader.cursor(None).unwrap().next(9).unwrap().len(), 2);
         std::fs::remove_dir_all(&path).unwrap();
     }
 }

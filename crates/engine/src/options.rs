@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::error::{Code, Error, Result, shown};
+use crate::filter::Filter;
 use crate::storage::manifest::Manifest;
 
 /// Most floats in a vector.
@@ -17,6 +18,13 @@ pub const MAX_ID_BYTES: usize = 1024;
 pub const MAX_WRITE_BYTES: usize = 1 << 30;
 /// Most rows of a collection: the top bit of a link is a mark of its own.
 pub const MAX_ROWS: usize = (1 << 31) - 1;
+
+/// Most bytes of a filter's JSON text.
+pub const MAX_FILTER_BYTES: usize = 4 << 20;
+/// Most conditions in a filter: an operator on a field each.
+pub const MAX_FILTER_CONDITIONS: usize = 10_000;
+/// Most filters inside of one another.
+pub const MAX_FILTER_DEPTH: usize = 64;
 
 const DEFAULT_K: usize = 10;
 const DEFAULT_M: usize = 16;
@@ -230,6 +238,8 @@ pub struct SearchOptions {
     pub ef_search: Option<f64>,
     /// Read every row instead of walking the graph.
     pub exact: bool,
+    /// The JSON text of a [`Filter`]: only rows that match it are hits.
+    pub filter: Option<String>,
 }
 
 /// A search that can be run.
@@ -245,6 +255,11 @@ impl SearchOptions {
         let k = whole_or("k", self.k, 1, MAX_K, DEFAULT_K)?;
         let ef = whole_or("efSearch", self.ef_search, 1, MAX_K, config.ef_search)?;
         Ok(Ask { k, ef: ef.max(k), exact: self.exact })
+    }
+
+    /// The filter, read.
+    pub(crate) fn filter(&self) -> Result<Option<Filter>> {
+        self.filter.as_deref().map(Filter::parse).transpose()
     }
 }
 

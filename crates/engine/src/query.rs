@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! plan   empty   no live row
-//!        exact   asked for; or no graph; or so few rows that a scan is as fast as a walk
+//!        exact   asked for; or no graph; or so few rows that a scan is as fast as a walk; or a filter: its matches
 //!        graph   walk over codes -> the best candidates' rows -> exact distances -> k hits
 //! ```
 
@@ -19,6 +19,7 @@ use crate::error::{Code, Error, Result};
 use crate::exact::{self, Top};
 use crate::graph::GraphView;
 use crate::graph::search::{Counts, Walk, search};
+use crate::matches::Matches;
 use crate::options::{Ask, Config, Metric};
 use crate::rows::check_vector;
 use crate::token::Token;
@@ -59,6 +60,9 @@ fn plan<'a>(view: &'a View, ask: &Ask) -> (Plan, Option<&'a GraphView>) {
         _ => (Plan::Exact, None),
     }
 }
+
+/// Matching rows that are scored at a time: their floats are on their way from memory together.
+const TOGETHER: usize = 32;
 
 /// The memory of a search, used again and again.
 #[derive(Default)]
@@ -124,6 +128,8 @@ pub(crate) struct Search<'a> {
     pub ask: Ask,
     /// A row that is never a hit.
     pub excluded: Option<u32>,
+    /// The only rows that are hits.
+    pub matches: Option<&'a Matches>,
 }
 
 impl Search<'_> {
@@ -153,8 +159,13 @@ impl Search<'_> {
     ) -> Result<(Plan, Counts)> {
         token.check()?;
         let (view, metric) = (self.view, self.config.metric);
-        let (mut plan, graph) = plan(view, &self.ask);
-        let wanted = self.ask.k.min(view.live() - usize::from(self.excluded.is_some_and(|row| view.is_live(row))));
+        let (mut plan, graph) = match self.matches {
+            Some(matches) if matches.len() == 0 => (Plan::Empty, None),
+            Some(_) => (Plan::Exact, None),
+            None => plan(view, &self.ask),
+        };
+        let matching = self.matches.map_or(view.live(), Matches::len);
+        let wanted = self.ask.k.min(matching - usize::from(self.excluded.is_some_and(|row| self.is_match(row))));
         let tie = |a: u32, b: u32| view.rows.id(a).cmp(view.rows.id(b));
         let Scratch { query: prepared, code, walk, rows: found, top } = scratch;
         walk.counts = Counts::default();
@@ -172,7 +183,10 @@ impl Search<'_> {
                 plan = Plan::Exact;
             }
         }
-        if plan == Plan::Exact {
+        if let Some(matches) = self.matches {
+            self.scan(matches, prepared, found, top, tie, token)?;
+            walk.counts.distances += matches.len() as u64;
+        } else if plan == Plan::Exact {
             let tops = std::slice::from_mut(top);
             exact::scan(view, self.kernels, metric, &[prepared], self.excluded, tops, token)?;
             walk.counts.distances += u64::from(view.count);
@@ -182,6 +196,32 @@ impl Search<'_> {
             distances.push(distance);
         }
         Ok((plan, walk.counts))
+    }
+
+    fn is_match(&self, row: u32) -> bool {
+        self.matches.map_or_else(|| self.view.is_live(row), |matches| matches.contains(row))
+    }
+
+    /// Shows each matching row to `top`.
+    fn scan(
+        &self,
+        matches: &Matches,
+        query: &[f32],
+        some: &mut Vec<u32>,
+        top: &mut Top,
+        tie: impl Fn(u32, u32) -> Ordering + Copy,
+        token: &Token,
+    ) -> Result<()> {
+        let mut rows = matches.iter().filter(|&row| Some(row) != self.excluded);
+        loop {
+            token.check()?;
+            some.clear();
+            some.extend(rows.by_ref().take(TOGETHER));
+            if some.is_empty() {
+                return Ok(());
+            }
+            self.rescore(query, some, top, tie);
+        }
     }
 
     /// The rows of the nearest nodes, as many as are to be re-scored.

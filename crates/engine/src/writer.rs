@@ -15,10 +15,12 @@ use serde_json::value::RawValue;
 
 use crate::compaction::{self, Before, Fixed};
 use crate::error::{Code, Error, Result};
+use crate::filter::Filter;
 use crate::graph::batch::Context;
 use crate::ids::{Ids, hash};
 use crate::index::{GRAPH_FROM, Index};
 use crate::keeper::{self, Snapshot};
+use crate::matches::Matches;
 use crate::options::Config;
 use crate::rows::{RowsWriter, Tombstones, check_vector};
 use crate::storage::checkpoint::Checkpoint;
@@ -38,6 +40,8 @@ pub enum Write {
     Upsert(Draft),
     /// Removes the rows with these ids; unknown ones are passed over.
     Delete(Vec<String>),
+    /// Removes the rows that match a filter, which some row may fail to match.
+    DeleteMatching(Filter),
     /// Changes a row: its vector, keys of its metadata, or both. Nothing is changed when the id is unknown.
     Update(Update),
     /// Removes every row.
@@ -363,6 +367,15 @@ impl Writer {
                 let mut rows: Vec<u32> = ids.iter().filter_map(|id| view.find(id)).collect();
                 rows.sort_unstable();
                 rows.dedup();
+                let written = Written { deleted: rows.len() as u32, ..Written::default() };
+                Ok((written, Unnumbered::delete(&rows)?))
+            }
+            Write::DeleteMatching(filter) => {
+                if filter.is_always_true() {
+                    let message = "filter matches every row; clear() removes them all";
+                    return Err(Error::new(Code::Filter, message));
+                }
+                let rows: Vec<u32> = Matches::of(&view, &filter, token)?.iter().collect();
                 let written = Written { deleted: rows.len() as u32, ..Written::default() };
                 Ok((written, Unnumbered::delete(&rows)?))
             }

@@ -16,7 +16,7 @@ fn names(rows: std::ops::Range<usize>) -> Vec<String> {
 }
 
 fn contents(collection: &Collection) -> Vec<(String, Vec<f32>, String)> {
-    let mut cursor = collection.cursor().unwrap();
+    let mut cursor = collection.cursor(None).unwrap();
     let page = cursor.next(usize::MAX).unwrap();
     (0..page.len()).map(|i| (page.id(i).into(), page.vector(i).to_vec(), page.metadata(i).into())).collect()
 }

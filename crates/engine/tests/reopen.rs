@@ -55,7 +55,7 @@ fn assert_same(a: &Collection, b: &Collection) {
 
 /// Pages, lookups and exact searches answer the same.
 fn assert_same_rows(a: &Collection, b: &Collection) {
-    let (mut x, mut y) = (a.cursor().unwrap(), b.cursor().unwrap());
+    let (mut x, mut y) = (a.cursor(None).unwrap(), b.cursor(None).unwrap());
     loop {
         let (x, y) = (x.next(500).unwrap(), y.next(500).unwrap());
         assert_eq!(x.len(), y.len());
@@ -338,7 +338,7 @@ fn a_frame_header_of_any_bytes_is_damage() {
         let path = behind_a_checkpoint("header", false, |bytes| bytes[4..64].fill(byte));
         let opened = Collection::open(&at(&path, "l2")).unwrap();
         assert_eq!(opened.get(&["id-00017".into()]).err().unwrap().code, Code::Corrupt);
-        assert_eq!(opened.cursor().unwrap().next(10).err().unwrap().code, Code::Corrupt);
+        assert_eq!(opened.cursor(None).unwrap().next(10).err().unwrap().code, Code::Corrupt);
         drop(opened);
         std::fs::remove_dir_all(&path).unwrap();
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use auspex_engine::{Code, Collection, Cursor, Error, Metric, Write};
+use auspex_engine::{Code, Collection, Cursor, Error, Filter, Metric, Write};
 use napi::bindgen_prelude::AsyncTask;
 use napi_derive::napi;
 
@@ -70,6 +70,8 @@ pub struct Query {
     pub ef_search: Option<f64>,
     /// Whether to read every row.
     pub exact: bool,
+    /// The JSON text of a filter.
+    pub filter: Option<String>,
     /// Whether metadata comes back.
     pub metadata: bool,
     /// Whether the floats come back.
@@ -78,7 +80,12 @@ pub struct Query {
 
 impl Query {
     fn options(&self) -> auspex_engine::SearchOptions {
-        auspex_engine::SearchOptions { k: self.k, ef_search: self.ef_search, exact: self.exact }
+        auspex_engine::SearchOptions {
+            k: self.k,
+            ef_search: self.ef_search,
+            exact: self.exact,
+            filter: self.filter.clone(),
+        }
     }
 }
 
@@ -225,6 +232,13 @@ impl NativeCollection {
         self.queue(Write::Delete(ids), token);
     }
 
+    /// Queues the removal of the rows that match the JSON text of a filter.
+    #[napi(catch_unwind)]
+    pub fn remove_matching(&self, filter: String, token: &Token) -> Result<()> {
+        self.queue(Write::DeleteMatching(Filter::parse(&filter)?), token);
+        Ok(())
+    }
+
     /// Applies all that is queued, in order: one outcome each.
     #[napi(catch_unwind, ts_return_type = "Promise<Outcome[]>")]
     pub fn commit(&self) -> AsyncTask<Job> {
@@ -292,10 +306,18 @@ impl NativeCollection {
         Job::run(move || engine.get(&ids), move |found| Rows::of_found(&found, dim, metadata, vector))
     }
 
-    /// Live rows in arrival order, as they stand now.
+    /// How many live rows match the JSON text of a filter.
+    #[napi(catch_unwind, ts_return_type = "Promise<number>")]
+    pub fn count(&self, filter: String) -> AsyncTask<Job> {
+        let engine = self.engine.clone();
+        Job::run(move || engine.count(&filter, &auspex_engine::Token::default()), |rows| rows as f64)
+    }
+
+    /// Live rows in arrival order, as they stand now: those that match the JSON text of a filter, or all.
     #[napi(catch_unwind)]
-    pub fn cursor(&self) -> Result<NativeCursor> {
-        Ok(NativeCursor { cursor: Arc::new(Mutex::new(Some(self.engine.cursor()?))), dim: self.dim })
+    pub fn cursor(&self, filter: Option<String>) -> Result<NativeCursor> {
+        let cursor = self.engine.cursor(filter.as_deref())?;
+        Ok(NativeCursor { cursor: Arc::new(Mutex::new(Some(cursor))), dim: self.dim })
     }
 
     /// Numbers about the collection.

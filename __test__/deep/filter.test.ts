@@ -1,0 +1,3 @@
+import { agreement } from '../hazards/filters.ts';
+
+agreement(100_000);
