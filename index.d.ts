@@ -162,8 +162,19 @@ export type Json = Scalar | readonly Json[] | {
 export type Metadata = {
   [key: string]: Json | undefined;
 };
-/** How to open a collection. Aborting before it is open rejects with `signal.reason`. */
-export type OpenOptions = BuildOptions & {
+/** What a field of the metadata mostly has: text, an array of texts, numbers, or true and false. */
+export type FieldType = "keyword" | "keyword[]" | "number" | "boolean";
+/** How to open a collection. */
+export type OpenOptions<M = Metadata> = BuildOptions & {
+  /**
+   * Fields of the metadata that filters often ask for: at most 256. They get columns in memory, kept with the collection,
+   * so that a filter need not read the metadata of every row. Other fields can be asked for as well, and whatever a field
+   * holds, a filter means the same. A collection that is opened again knows them.
+   */
+  fields?: {
+    readonly [K in keyof NoInfer<M>]?: FieldType;
+  };
+  /** Aborting before it is open rejects with `signal.reason`. */
   signal?: AbortSignal;
 };
 /** What comes back with a row: metadata unless it is `false`; the floats as they were given if vector is `true`. */
@@ -483,10 +494,10 @@ type ExactOptions = {
  * await notes.upsert([{ id: 'a', vector: embedding, metadata: { title: 'First' } }]);
  * const hits = await notes.search(query, { k: 5 });
  */
-export declare function open<M extends object = Metadata>(options: OpenOptions & {
+export declare function open<M extends object = Metadata>(options: OpenOptions<M> & {
   dim: number;
 }): Promise<LocalCollection<M>>;
-export declare function open<M extends object = Metadata>(path: string, options?: OpenOptions): Promise<LocalCollection<M>>;
+export declare function open<M extends object = Metadata>(path: string, options?: OpenOptions<M>): Promise<LocalCollection<M>>;
 /**
  * Compares every query with every vector: the true neighbours, without a collection.
  *

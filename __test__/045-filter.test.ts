@@ -1,9 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
 import { type Filter, open } from '../dist/index.mjs';
-import { type Expected, filled, nearest, rejects, throws, vectors, wrongType } from './harness.ts';
-import { agreement } from './hazards/filters.ts';
+import { type Expected, filled, ids, nearest, outOfRange, rejects, throws, vectors, wrongType } from './harness.ts';
+import { agreements } from './hazards/filters.ts';
 
-agreement(4000);
+agreements(4000);
 
 /** An error about the filter. */
 const noFilter = (...says: (string | RegExp)[]): Expected => ({ is: Error, code: 'ERR_FILTER', says });
@@ -166,4 +169,39 @@ test('a filtered search ends when it is aborted', async (t) => {
   const search = c.search([1, 2], { filter: { i: 1 }, signal: late.signal });
   late.abort(new Error('late'));
   await t.throwsAsync(search, { message: 'late' });
+});
+
+test('fields are kept with the collection, and others than its own are refused with both named', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'auspex-fields-'));
+  const path = join(folder, 'c');
+  const first = await open<{ year?: number; tag?: string }>(path, {
+    dim: 1,
+    fields: { year: 'number', tag: 'keyword' },
+  });
+  const metadata = Array.from({ length: 500 }, (_, i) => ({ year: i, tag: `t${i % 7}` }));
+  await first.insert({ ids: ids(500), vectors: new Float32Array(500).fill(1), metadata });
+  await first.close();
+  for (const fields of [{}, { year: 'number' as const }, { year: 'keyword' as const, tag: 'keyword' as const }]) {
+    const says = ['fields is', '{ "tag": "keyword", "year": "number" }'];
+    await rejects(t, () => open(path, { fields }), outOfRange('ERR_ARGUMENT', ...says));
+  }
+  for (const options of [{}, { fields: { tag: 'keyword' as const, year: 'number' as const } }]) {
+    const again = await open<{ year?: number; tag?: string }>(path, options);
+    t.is(await again.count({ year: { $gte: 490 }, tag: 't0' }), 2);
+    await again.close();
+  }
+  const bare = await open(join(folder, 'bare'), { dim: 1 });
+  await bare.close();
+  const says = ['fields is { "a": "boolean" }', 'made with {}'];
+  await rejects(t, () => open(join(folder, 'bare'), { fields: { a: 'boolean' } }), outOfRange('ERR_ARGUMENT', ...says));
+  const wrong: [Record<string, unknown>, Expected][] = [
+    [{ a: 'text' }, outOfRange('ERR_ARGUMENT', 'fields["a"]', '"text"', '"keyword[]"')],
+    [{ $a: 'number' }, outOfRange('ERR_ARGUMENT', 'fields["$a"]', 'begins with $')],
+    [{ 'a\ud800': 'number' }, outOfRange('ERR_ARGUMENT', 'lone surrogate')],
+    [{ a: 1 }, wrongType("fields['a']", '1')],
+    [{ ['x'.repeat(1025)]: 'number' }, outOfRange('ERR_ARGUMENT', '1025 bytes', '1024')],
+    [Object.fromEntries(ids(257).map((name) => [name, 'number'])), outOfRange('ERR_ARGUMENT', '257', '256')],
+  ];
+  for (const [fields, expected] of wrong) await rejects(t, () => open({ dim: 1, fields } as never), expected);
+  rmSync(folder, { recursive: true });
 });

@@ -23,7 +23,17 @@ export async function uses(v: Float32Array) {
   const h = await a.search(v);
   h[0]?.metadata;
 
-  const c = await open<Doc>({ dim: 3, metric: 'l2', m: 16, efConstruction: 100, efSearch: 64, seed: 1, threads: 0 });
+  const c = await open<Doc>({
+    dim: 3,
+    metric: 'l2',
+    m: 16,
+    efConstruction: 100,
+    efSearch: 64,
+    seed: 1,
+    threads: 0,
+    fields: { year: 'number', tags: 'keyword[]', title: 'keyword', draft: 'boolean' },
+  });
+  await open('./x', { fields: { anything: 'keyword' } });
   await c.upsert({ ids: ['a'], vectors: v, metadata: [{ title: 't', year: 1, tags: [] }] });
   const hits = await c.search(v, { k: 5, efSearch: 100, exact: true, signal: AbortSignal.timeout(1000) });
   const y: number | undefined = hits[0]?.metadata.year;
@@ -96,6 +106,10 @@ export async function uses(v: Float32Array) {
   c.searchSync(v, { signal: AbortSignal.timeout(1) });
   // @ts-expect-error dim required
   await open({ metric: 'dot' });
+  // @ts-expect-error no such type of field
+  await open<Doc>({ dim: 2, fields: { year: 'date' } });
+  // @ts-expect-error no such field
+  await open<Doc>({ dim: 2, fields: { yaer: 'number' } });
   // @ts-expect-error no such metric
   await open({ dim: 2, metric: 'hamming' });
   // @ts-expect-error rows come back one by one

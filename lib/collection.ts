@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { NativeCollection, Rows, Token } from '../crates/node/binding';
 import { AuspexError, rangeError, typeError } from './errors';
-import { readFilter } from './filter';
+import { readFields, readFilter } from './filter';
 import { load, readLoad } from './load';
 import { across, cancellable, native } from './native';
 import { readOptions, required, type Schema } from './options';
@@ -18,7 +18,8 @@ type ExactOptions = { k: number; metric?: Api.Metric; dim: number; signal?: Abor
 
 const BUILD = { m: 'number', efConstruction: 'number', efSearch: 'number', seed: 'number', threads: 'number' } as const;
 const KEEP = { ifMissing: 'string', durability: 'string', model: 'string' } as const;
-const OPEN: Schema<OpenOptions> = { dim: 'number', metric: 'string', ...BUILD, ...KEEP, signal: 'signal' };
+const FIELDS = { fields: 'object' } as const;
+const OPEN: Schema<OpenOptions> = { dim: 'number', metric: 'string', ...BUILD, ...KEEP, ...FIELDS, signal: 'signal' };
 const EXACT: Schema<ExactOptions> = { k: 'number', metric: 'string', dim: 'number', signal: 'signal' };
 const WRITE: Schema<Api.WriteOptions> = { signal: 'signal', onProgress: 'function' };
 const GET: Schema<Api.ReadOptions> = { include: 'object' };
@@ -43,14 +44,17 @@ const SCORE = { cosine: (d: number) => 1 - d, dot: (d: number) => 0 - d, l2: (d:
  * await notes.upsert([{ id: 'a', vector: embedding, metadata: { title: 'First' } }]);
  * const hits = await notes.search(query, { k: 5 });
  */
-export function open<M extends object = Metadata>(options: OpenOptions & { dim: number }): Promise<LocalCollection<M>>;
-export function open<M extends object = Metadata>(path: string, options?: OpenOptions): Promise<LocalCollection<M>>;
+export function open<M extends object = Metadata>(
+  options: OpenOptions<M> & { dim: number },
+): Promise<LocalCollection<M>>;
+export function open<M extends object = Metadata>(path: string, options?: OpenOptions<M>): Promise<LocalCollection<M>>;
 export async function open(...given: unknown[]): Promise<unknown> {
   const path = typeof given[0] === 'string' ? resolve(given[0]) : undefined;
   if (given[0] === '') throw rangeError("path is ''; it must name a folder");
-  const { signal, ...options } = readOptions<OpenOptions>(given[path === undefined ? 0 : 1], OPEN);
+  const { signal, fields: declared, ...options } = readOptions<OpenOptions>(given[path === undefined ? 0 : 1], OPEN);
+  const fields = declared && readFields(declared);
   if (path === undefined) required(options.dim, 'number', 'dim');
-  const opened = await cancellable(() => native().open(path, options), signal, true);
+  const opened = await cancellable(() => native().open(path, options, fields), signal, true);
   // What the arguments of its methods are is for the methods to find out: they come from JavaScript.
   if (!signal?.aborted) return new NativeBacked(opened, path);
   await across(() => opened.close());

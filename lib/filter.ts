@@ -1,4 +1,4 @@
-import { AuspexError, show } from './errors';
+import { AuspexError, rangeError, show, typeError } from './errors';
 
 /** Characters of JSON: what a filter may have in bytes, or a little more, which the engine then refuses. */
 const LENGTH = 2 ** 22;
@@ -66,6 +66,17 @@ export function readFilter(given: unknown): string {
   };
   write(given);
   return parts.join('');
+}
+
+/** The fields that are to have columns, each property read once. Types are for the engine to judge. */
+export function readFields(given: object): { name: string; kind: string }[] {
+  if (!isPlain(given)) throw typeError('fields', 'an object', given);
+  return Object.entries(given).map(([name, kind]: [string, unknown]) => {
+    const field = `fields[${show(name)}]`;
+    if (!name.isWellFormed()) throw rangeError(`${field} has a name with a lone surrogate`);
+    if (typeof kind !== 'string') throw typeError(field, "'keyword', 'keyword[]', 'number' or 'boolean'", kind);
+    return { name, kind };
+  });
 }
 
 /** Whether it is an object as literals make them, of whatever realm. */

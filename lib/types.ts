@@ -26,8 +26,20 @@ export type Json = Scalar | readonly Json[] | { readonly [key: string]: Json | u
 /** What metadata may hold when no type is given. An interface of your own serves as well. */
 export type Metadata = { [key: string]: Json | undefined };
 
-/** How to open a collection. Aborting before it is open rejects with `signal.reason`. */
-export type OpenOptions = BuildOptions & { signal?: AbortSignal };
+/** What a field of the metadata mostly has: text, an array of texts, numbers, or true and false. */
+export type FieldType = 'keyword' | 'keyword[]' | 'number' | 'boolean';
+
+/** How to open a collection. */
+export type OpenOptions<M = Metadata> = BuildOptions & {
+  /**
+   * Fields of the metadata that filters often ask for: at most 256. They get columns in memory, kept with the collection,
+   * so that a filter need not read the metadata of every row. Other fields can be asked for as well, and whatever a field
+   * holds, a filter means the same. A collection that is opened again knows them.
+   */
+  fields?: { readonly [K in keyof NoInfer<M>]?: FieldType };
+  /** Aborting before it is open rejects with `signal.reason`. */
+  signal?: AbortSignal;
+};
 
 /** What comes back with a row: metadata unless it is `false`; the floats as they were given if vector is `true`. */
 export type Include = { metadata?: boolean; vector?: boolean };

@@ -1,3 +1,3 @@
-import { agreement } from '../hazards/filters.ts';
+import { agreements } from '../hazards/filters.ts';
 
-agreement(100_000);
+agreements(100_000);

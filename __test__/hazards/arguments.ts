@@ -112,10 +112,10 @@ const isJson = (value: unknown) => {
 const isScalar = (value: unknown) =>
   value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value);
 /** A literal of scalars asks for fields that are equal to them. */
-const isFilter = (value: unknown) => {
-  const literal = isPlain(value) && [null, Object.prototype].includes(Object.getPrototypeOf(value));
-  return value === undefined || (literal && Object.values(value as object).every(isScalar));
-};
+const isFilter = (value: unknown) =>
+  value === undefined || (isLiteral(value) && Object.values(value as object).every(isScalar));
+const isLiteral = (value: unknown) => isPlain(value) && [null, Object.prototype].includes(Object.getPrototypeOf(value));
+const isNoFields = (value: unknown) => value === undefined || (isLiteral(value) && isEmptyOptions(value));
 const isUndefined = (value: unknown) => value === undefined;
 const empty = (value: unknown) => Array.isArray(value) && value.length === 0;
 const isTexts = (value: unknown) =>
@@ -140,6 +140,8 @@ for (const [name, low, high] of [
   slot('open', new RegExp(name), isWhole(low, high), (_, x) => open({ dim, [name]: x }));
 }
 slot('open', /metric/, isUndefined, (_, x) => open({ dim, metric: x }));
+slot('open', /fields/, isNoFields, (_, x) => open({ dim, fields: x }));
+slot('open', /fields\['year'\]|fields\["year"\]/, never, (_, x) => open({ dim, fields: { year: x } as never }));
 slot('open', /signal/, isUndefined, (_, x) => open({ dim, signal: x }));
 
 for (const method of ['insert', 'upsert'] as const) {

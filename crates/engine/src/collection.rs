@@ -806,7 +806,7 @@ impl Collection {
             deleted: view.tombstones.len() as u64,
             mapped: (mapped + self.0.checkpoints.0.load(Ordering::Relaxed)) as u64,
             disk: (mapped + self.0.checkpoints.1.load(Ordering::Relaxed)) as u64,
-            ram: (heap + places + view.ids.bytes() + view.tombstones.bytes()) as u64,
+            ram: (heap + places + view.ids.bytes() + view.tombstones.bytes() + view.columns.bytes()) as u64,
             max_wait_ms: self.0.scratches.longest_wait() as f64 / 1e6,
             isa: self.0.kernels.isa.name(),
             threads: Workers::build(self.0.config.threads)?.threads() as u32,

@@ -274,6 +274,24 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// Names that differ, numbered as they stand.
+    pub fn of<'a>(names: impl Iterator<Item = &'a str>) -> Names {
+        let mut sorted: Vec<(Box<[u8]>, usize)> =
+            names.enumerate().map(|(i, name)| (name.as_bytes().into(), i)).collect();
+        sorted.sort_unstable();
+        Names { sorted }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// Every name and its number.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], usize)> {
+        self.sorted.iter().map(|(name, number)| (&**name, *number))
+    }
+
     /// The number of a name.
     pub fn find(&self, name: &[u8]) -> Option<usize> {
         let at = self.sorted.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;

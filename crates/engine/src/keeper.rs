@@ -77,6 +77,7 @@ impl Snapshot {
         let mut sections: Vec<Section> = view.rows.sections(view.count);
         sections.extend(view.ids.sections(&view.rows, view.count));
         sections.extend(view.tombstones.sections());
+        sections.extend(view.columns.section());
         if let Some(graph) = &view.graph {
             sections.extend(graph.sections(view.count, &self.frozen));
         }

@@ -18,6 +18,7 @@
 //! | `graph`      | which rows lie near which? |
 //! | `codes`      | how far are two rows, in one byte a dimension? |
 //! | `filter`     | which rows does the user want? |
+//! | `columns`    | which rows have this value? |
 //! | `matches`    | which rows of a view are those? |
 //! | `exact`      | what is the truth? |
 //! | `rows`, `ids`| where is a row, and which row has this id? |
@@ -32,6 +33,7 @@ mod answer;
 mod arena;
 mod codes;
 mod collection;
+mod columns;
 mod compaction;
 mod error;
 mod exact;

@@ -13,6 +13,7 @@ use auspex_kernel::Kernels;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::columns::Columns;
 use crate::compaction::{self, Before, Fixed};
 use crate::error::{Code, Error, Result};
 use crate::filter::Filter;
@@ -141,6 +142,7 @@ pub(crate) struct Writer {
     /// Words of `ids` in use.
     words: usize,
     tombstones: Arc<Tombstones>,
+    columns: Arc<Columns>,
     index: Option<Index>,
     /// Rows written or deleted since the last checkpoint.
     pub changes: u64,
@@ -195,7 +197,8 @@ impl View {
 impl Writer {
     /// The writer of a new log, or of one whose frames are all still to be applied.
     pub fn new(config: &Config, log: Log) -> Result<Writer> {
-        Ok(Writer::of(log, RowsWriter::new(config), Ids::with_room(0)?, 0, Tombstones::default(), None))
+        let columns = Columns::new(&config.fields);
+        Ok(Writer::of(log, RowsWriter::new(config), Ids::with_room(0)?, 0, Tombstones::default(), columns, None))
     }
 
     /// The writer of a log as a checkpoint left it, which was taken at `end`.
@@ -209,15 +212,28 @@ impl Writer {
         let rows = RowsWriter::load(config, checkpoint, log.segments(), log.manifest().salt, end)?;
         let (ids, words) = Ids::load(checkpoint, rows.len())?;
         let tombstones = Tombstones::load(checkpoint, rows.len())?;
+        let columns = Columns::load(&config.fields, checkpoint, rows.len())?;
+        let first = columns.first().unwrap_or(rows.len() as u32);
+        if !columns.is_empty() && (0..first).any(|row| !tombstones.contains(row)) {
+            return Err(checkpoint.lacks("columns"));
+        }
         let graph = checkpoint.slots("heads") > 0;
         let index = graph.then(|| Index::load(config, checkpoint, kernels)).transpose()?;
-        let mut writer = Writer::of(log, rows, ids, words, tombstones, index);
+        let mut writer = Writer::of(log, rows, ids, words, tombstones, columns, index);
         writer.unsure = graph;
         Ok(writer)
     }
 
-    fn of(log: Log, rows: RowsWriter, ids: Ids, words: usize, tombstones: Tombstones, index: Option<Index>) -> Writer {
-        let (ids, tombstones) = (Arc::new(ids), Arc::new(tombstones));
+    fn of(
+        log: Log,
+        rows: RowsWriter,
+        ids: Ids,
+        words: usize,
+        tombstones: Tombstones,
+        columns: Columns,
+        index: Option<Index>,
+    ) -> Writer {
+        let (ids, tombstones, columns) = (Arc::new(ids), Arc::new(tombstones), Arc::new(columns));
         let (changes, attempted, torn, unsure, keeping) = (0, 0, false, false, false);
         let (numbered, compacting, gone) = (0, false, 0);
         Writer {
@@ -226,6 +242,7 @@ impl Writer {
             ids,
             words,
             tombstones,
+            columns,
             index,
             changes,
             attempted,
@@ -452,6 +469,7 @@ impl Writer {
             self.tombstones = Arc::new(Tombstones::all(self.rows.len()));
             // Views of what was there keep what they have.
             (self.ids, self.words, self.index) = (Arc::new(Ids::with_room(0)?), 0, None);
+            Arc::make_mut(&mut self.columns).clear();
             return Ok(());
         }
         let tombstones = Arc::make_mut(&mut self.tombstones);
@@ -491,6 +509,10 @@ impl Writer {
                 }
             }
         }
+        if !self.columns.is_empty() {
+            let rows = header.first_row..header.first_row + header.rows;
+            Arc::make_mut(&mut self.columns).extend(self.rows.rows(), rows);
+        }
         Ok(())
     }
 
@@ -524,6 +546,7 @@ impl Writer {
             rows: self.rows.rows().clone(),
             count: self.rows.len() as u32,
             tombstones: Arc::clone(&self.tombstones),
+            columns: Arc::clone(&self.columns),
             ids: Arc::clone(&self.ids),
             graph: self.index.as_ref().map(Index::view),
             moment: (self.log.manifest().generation, self.log.position().0.sequence),

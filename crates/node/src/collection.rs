@@ -149,14 +149,24 @@ pub struct Explain {
     pub isa: &'static str,
 }
 
-/// Opens the collection in a folder, or a new one in memory.
+/// A field of the metadata, and what it mostly has.
+#[napi(object, object_to_js = false)]
+pub struct Field {
+    /// Its key.
+    pub name: String,
+    /// `'keyword'`, `'keyword[]'`, `'number'` or `'boolean'`.
+    pub kind: String,
+}
+
+/// Opens the collection in a folder, or a new one in memory. `fields` get columns.
 #[napi(catch_unwind, ts_return_type = "Promise<NativeCollection>")]
-pub fn open(path: Option<String>, options: BuildOptions) -> AsyncTask<Job> {
+pub fn open(path: Option<String>, options: BuildOptions, fields: Option<Vec<Field>>) -> AsyncTask<Job> {
     let BuildOptions { dim, metric, m, ef_construction, ef_search, seed, threads, if_missing, durability, model } =
         options;
     let built =
         auspex_engine::Options { dim, metric, m, ef_construction, ef_search, seed, threads, ..Default::default() };
-    let options = auspex_engine::Options { path, if_missing, durability, model, ..built };
+    let fields = fields.map(|fields| fields.into_iter().map(|field| (field.name, field.kind)).collect());
+    let options = auspex_engine::Options { path, if_missing, durability, model, fields, ..built };
     Job::run(
         move || Collection::open(&options),
         |engine| NativeCollection { dim: engine.dim(), engine, queued: Mutex::default() },

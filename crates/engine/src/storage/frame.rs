@@ -430,7 +430,7 @@ fn frame_len(payload: usize) -> usize {
     (table_at(payload) + payload.div_ceil(BLOCK) * 8).next_multiple_of(ALIGN)
 }
 
-fn word32(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn word32(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
