@@ -90,9 +90,12 @@ export interface ExactHits {
 }
 /** How a search ran. */
 export interface Explain {
-  /** `exact` reads every row; `graph` walks the graph; `empty` has nothing to read. */
-  plan: "empty" | "exact" | "graph";
-  /** Rows that could be hits, where that is known. */
+  /**
+   * `exact` reads every row, or every row that matches; `graph` walks the graph, and `filtered-graph` the nodes of it
+   * that match; `empty` has nothing to read.
+   */
+  plan: "empty" | "exact" | "graph" | "filtered-graph";
+  /** Rows that match the filter; `undefined` without one. */
   matching?: number;
   /** Nodes looked at. */
   visited: number;

@@ -165,7 +165,7 @@ impl BatchHits {
 /// The plan of a search, and what it did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explain {
-    /// `empty`, `exact` or `graph`.
+    /// `empty`, `exact`, `graph` or `filtered-graph`.
     pub plan: &'static str,
     /// Rows that match the filter; `None` without one.
     pub matching: Option<u64>,

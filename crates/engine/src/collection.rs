@@ -660,24 +660,19 @@ impl Collection {
         excluded: Option<u32>,
         token: &Token,
         hits: &mut Hits,
-    ) -> Result<(Plan, Counts, Option<u64>)> {
+    ) -> Result<(Plan, Counts)> {
         let Inner { config, kernels, scratches, .. } = &*self.0;
         let ask = options.validate(config)?;
         query::check(config, query, || "query".into())?;
         hits.rows.clear();
         hits.distances.clear();
-        let matches = self.matches(&view, options, token)?;
+        let filter = options.filter()?;
+        let matches = filter.as_ref().map(|filter| Matches::of(&view, filter)).transpose()?;
         let search = Search { view: &view, config, kernels, ask, excluded, matches: matches.as_ref() };
-        let (plan, counts) =
-            scratches.with(|scratch| search.run(query, scratch, &mut hits.rows, &mut hits.distances, token))?;
+        let done = scratches.with(|scratch| search.run(query, scratch, &mut hits.rows, &mut hits.distances, token))?;
+        drop(matches);
         hits.view = Some(view);
-        Ok((plan, counts, matches.map(|matches| matches.len() as u64)))
-    }
-
-    /// The rows of a view that the options' filter takes, if they have one.
-    fn matches(&self, view: &View, options: &SearchOptions, token: &Token) -> Result<Option<Matches>> {
-        let Some(filter) = options.filter()? else { return Ok(None) };
-        view.checked(|| Matches::of(view, &filter, token)).map(Some)
+        Ok(done)
     }
 
     /// The nearest rows to each of `queries`, row-major, in parallel.
@@ -710,7 +705,10 @@ impl Collection {
             .zip(&mut hits.counts)
             .zip(hits.rows.chunks_mut(ask.k).zip(hits.distances.chunks_mut(ask.k)))
             .collect();
-        let matches = self.matches(&view, options, token)?;
+        let filter = options.filter()?;
+        // Once for all queries, rather than row by row for each.
+        let all = |filter| view.checked(|| Matches::all(&view, filter, token));
+        let matches = filter.as_ref().map(all).transpose()?;
         let search = Search { view: &view, config, kernels, ask, excluded: None, matches: matches.as_ref() };
         Workers::search(config.threads)?.for_each_chunk(
             &mut work,
@@ -744,16 +742,18 @@ impl Collection {
     /// # Errors
     /// As [`Collection::search`].
     pub fn explain(&self, query: &[f32], options: &SearchOptions) -> Result<Explain> {
-        let start = Instant::now();
+        let (start, view, token) = (Instant::now(), self.view()?, Token::default());
         let mut hits = Hits::new();
-        let (plan, counts, matching) = self.run(self.view()?, query, options, None, &Token::default(), &mut hits)?;
+        let (plan, counts) = self.run(Arc::clone(&view), query, options, None, &token, &mut hits)?;
+        let microseconds = start.elapsed().as_nanos() as f64 / 1e3;
+        let count = |filter: Filter| view.checked(|| Ok(Matches::all(&view, &filter, &token)?.len() as u64));
         Ok(Explain {
             plan: plan.name(),
-            matching,
+            matching: options.filter()?.map(count).transpose()?,
             visited: counts.visited,
             distances: counts.distances,
             rescored: counts.rescored,
-            microseconds: start.elapsed().as_nanos() as f64 / 1e3,
+            microseconds,
             isa: self.0.kernels.isa.name(),
         })
     }
@@ -782,7 +782,7 @@ impl Collection {
     /// The filter is none, the token was cancelled, the log is damaged, or the collection is closed.
     pub fn count(&self, filter: &str, token: &Token) -> Result<u64> {
         let (view, filter) = (self.view()?, Filter::parse(filter)?);
-        view.checked(|| Matches::of(&view, &filter, token)).map(|matches| matches.len() as u64)
+        view.checked(|| Ok(Matches::all(&view, &filter, token)?.len() as u64))
     }
 
     /// The live rows of this moment that match the filter, which is JSON text, or all of them; in arrival order.

@@ -60,6 +60,8 @@ struct Column {
     missing: Vec<u16>,
     null: Vec<u16>,
     long: Vec<u16>,
+    /// Rows that have a key, where none has two of them; empty where one has.
+    single: Bits,
 }
 
 /// The bytes of a key are ordered as the values are.
@@ -114,7 +116,17 @@ impl Column {
         for same in entries.chunk_by(|a, b| a.0 == b.0) {
             column.push(&same[0].0, same.iter().map(|entry| entry.1));
         }
-        column
+        column.finished()
+    }
+
+    /// The column, and what follows from its rows.
+    fn finished(mut self) -> Column {
+        let last = self.rows.iter().max().map_or(0, |&row| usize::from(row) + 1);
+        let mut single = bits(last, false);
+        set(&mut single, &self.rows);
+        let rows: usize = single.iter().map(|word| word.count_ones() as usize).sum();
+        self.single = if rows == self.rows.len() { single } else { Bits::new() };
+        self
     }
 
     /// Appends a key that is greater than the others, and its rows.
@@ -155,7 +167,7 @@ impl Column {
             }
             column.push(key, rows.into_iter());
         }
-        column
+        column.finished()
     }
 
     /// Keys.
@@ -196,9 +208,6 @@ impl Column {
     /// Rows that may pass a test, and those that surely do.
     fn select(&self, test: &Test, count: usize) -> Selected {
         let mut sure = bits(count, false);
-        let set = |bits: &mut Bits, rows: &[u16]| {
-            rows.iter().for_each(|&row| bits[usize::from(row) / 64] |= 1 << (row % 64));
-        };
         match test {
             Test::Exists => {
                 set(&mut sure, &self.missing);
@@ -223,7 +232,7 @@ impl Column {
                     (_, true) => self.lower(&key)..self.lower(&[key[0] + 1]),
                     (_, false) => self.upper(&key)..self.lower(&[key[0] + 1]),
                 };
-                set(&mut sure, self.rows_of(keys));
+                self.set_range(&mut sure, keys);
             }
             Test::StartsWith(start) => {
                 let start = key_of_value(&Value::Text(start.clone()));
@@ -244,11 +253,28 @@ impl Column {
         Selected { can, sure }
     }
 
+    /// Sets the rows of keys that follow one another: those, or where they are most, all but the others.
+    fn set_range(&self, sure: &mut Bits, keys: Range<usize>) {
+        let rows = self.rows_of(keys.clone());
+        if rows.len() <= self.rows.len() / 2 || self.single.is_empty() {
+            return set(sure, rows);
+        }
+        sure.iter_mut().zip(&self.single).for_each(|(word, single)| *word |= single);
+        for others in [0..keys.start, keys.end..self.len()] {
+            self.rows_of(others).iter().for_each(|&row| sure[usize::from(row) / 64] &= !(1 << (row % 64)));
+        }
+    }
+
     fn bytes(&self) -> usize {
         self.keys.len()
+            + self.single.len() * 8
             + (self.key_ends.len() + self.row_ends.len()) * 4
             + (self.rows.len() + self.missing.len() + self.null.len() + self.long.len()) * 2
     }
+}
+
+fn set(bits: &mut Bits, rows: &[u16]) {
+    rows.iter().for_each(|&row| bits[usize::from(row) / 64] |= 1 << (row % 64));
 }
 
 /// `count` bits.
@@ -402,7 +428,7 @@ impl Columns {
             number(&mut out, block.first as usize);
             number(&mut out, block.count);
             for column in &block.fields {
-                let Column { key_ends, keys, row_ends, rows, missing, null, long } = column;
+                let Column { key_ends, keys, row_ends, rows, missing, null, long, .. } = column;
                 number(&mut out, key_ends.len());
                 for ends in [key_ends, row_ends] {
                     ends.iter().for_each(|&end| number(&mut out, end as usize));
@@ -498,7 +524,7 @@ impl<'a> Reader<'a> {
             && key_ends.is_sorted_by(|a, b| a < b)
             && row_ends.is_sorted()
             && (end(&key_ends), end(&row_ends)) == (keys.len(), rows.len());
-        holds.then_some(Column { key_ends, keys, row_ends, rows, missing, null, long })
+        holds.then(|| Column { key_ends, keys, row_ends, rows, missing, null, long, single: Bits::new() }.finished())
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `writer`     | in which order does a write pass through the parts? |
 //! | `answer`     | what does reading give back? |
 //! | `query`      | how is this search answered? |
+//! | `filtered`   | and with a filter? |
 //! | `view`       | what did this moment look like? |
 //! | `index`      | when is there a graph, and when are codes made anew? |
 //! | `graph`      | which rows lie near which? |
@@ -38,6 +39,7 @@ mod compaction;
 mod error;
 mod exact;
 mod filter;
+mod filtered;
 mod graph;
 mod ids;
 mod index;

@@ -392,7 +392,7 @@ impl Writer {
                     let message = "filter matches every row; clear() removes them all";
                     return Err(Error::new(Code::Filter, message));
                 }
-                let rows: Vec<u32> = Matches::of(&view, &filter, token)?.iter().collect();
+                let rows: Vec<u32> = Matches::all(&view, &filter, token)?.iter().collect();
                 let written = Written { deleted: rows.len() as u32, ..Written::default() };
                 Ok((written, Unnumbered::delete(&rows)?))
             }

@@ -131,10 +131,11 @@ pub struct Stats {
 /// How a search ran.
 #[napi(object, object_from_js = false)]
 pub struct Explain {
-    /// `exact` reads every row; `graph` walks the graph; `empty` has nothing to read.
-    #[napi(ts_type = "'empty' | 'exact' | 'graph'")]
+    /// `exact` reads every row, or every row that matches; `graph` walks the graph, and `filtered-graph` the nodes of it
+    /// that match; `empty` has nothing to read.
+    #[napi(ts_type = "'empty' | 'exact' | 'graph' | 'filtered-graph'")]
     pub plan: &'static str,
-    /// Rows that could be hits, where that is known.
+    /// Rows that match the filter; `undefined` without one.
     pub matching: Option<f64>,
     /// Nodes looked at.
     pub visited: f64,
