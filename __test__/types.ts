@@ -56,6 +56,8 @@ export async function uses(v: Float32Array) {
   await c.search(v, { filter: { year: { $gte: 2000 }, tags: 'x', draft: { $ne: true } } });
   await c.similar('a', { filter: { tags: { $in: ['x', null], $contains: 'y' } } });
   await c.searchBatch([v], { filter: { title: null } });
+  await c.search(v, { offset: 20, k: 10, maxDistance: 0.5 });
+  await c.searchBatch([v], { maxDistance: 0.5 });
   c.searchSync(v, { filter: { $or: [{ draft: { $exists: false } }, recent] } });
   await a.search(v, { filter: { any: 1, other: { $in: ['a', 2, true] } } });
   for await (const it of c.items({ filter: recent, include: { metadata: false } })) it.id;
@@ -82,6 +84,8 @@ export async function uses(v: Float32Array) {
   await c.upsert([{ id: 'a', vector: v }]);
   // @ts-expect-error metadata required
   await c.insert({ ids: ['a'], vectors: v });
+  // @ts-expect-error pages are of one query
+  await c.searchBatch([v], { offset: 3 });
   // @ts-expect-error no such operator
   await c.search(v, { filter: { year: { $gtt: 1 } } });
   // @ts-expect-error another type than the field's

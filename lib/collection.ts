@@ -26,8 +26,8 @@ const GET: Schema<Api.ReadOptions> = { include: 'object' };
 const ITEMS: Schema<Api.ItemsOptions<unknown>> = { include: 'object', filter: 'any' };
 const MATCHING: Schema<{ filter: unknown }> = { filter: 'any' };
 const INCLUDE: Schema<Api.Include> = { metadata: 'boolean', vector: 'boolean' };
-const NEAR = { k: 'number', efSearch: 'number', exact: 'boolean', filter: 'any' } as const;
-const SEARCH: Schema<Search> = { ...NEAR, include: 'object', signal: 'signal' };
+const NEAR = { k: 'number', efSearch: 'number', exact: 'boolean', filter: 'any', maxDistance: 'number' } as const;
+const SEARCH: Schema<Search> = { ...NEAR, offset: 'number', include: 'object', signal: 'signal' };
 
 /** Larger is better. */
 const SCORE = { cosine: (d: number) => 1 - d, dot: (d: number) => 0 - d, l2: (d: number) => 1 / (1 + d) };
@@ -187,7 +187,7 @@ class NativeBacked {
   }
 
   searchSync(query: unknown, options?: unknown) {
-    const { how } = readSearch(options, { ...NEAR, include: 'object' });
+    const { how } = readSearch(options, { ...NEAR, offset: 'number', include: 'object' });
     const floats = readQuery(query, this.dim);
     return this.#rows(across(() => this.#open.searchSync(floats, how)));
   }

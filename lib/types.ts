@@ -126,8 +126,16 @@ export type RowStream<M> = AsyncIterable<InputItem<M> | Batch<M>> | Iterable<Inp
 export interface SearchOptions<M = Metadata, I = Include> {
   /** How many hits: 10 when left out. Fewer come back when fewer rows match; never padded. */
   k?: number;
+  /**
+   * Hits to leave out at the front, for pages: 0 when left out; with `k` at most 1,000,000. The order is by distance, then
+   * by id. A page finds what it leaves out anew: those of an exact search follow one another without a gap, those of the
+   * graph nearly always where `efSearch` is the same and at least `offset + k` of the last.
+   */
+  offset?: number;
   /** Only rows that match are hits. */
   filter?: Filter<M>;
+  /** Keeps those of the `k` nearest whose `distance` is at most this. */
+  maxDistance?: number;
   /** Candidates held while searching: the collection's when left out. More finds more of the true neighbours. */
   efSearch?: number;
   /** `true` compares the query with every row that matches: `false` when left out. */
@@ -276,7 +284,7 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    * @param queries n vectors of `dim` numbers
    * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the query
    */
-  searchBatch(queries: VectorBatch, options?: Omit<SearchOptions<M>, 'include'>): Promise<BatchHits>;
+  searchBatch(queries: VectorBatch, options?: Omit<SearchOptions<M>, 'include' | 'offset'>): Promise<BatchHits>;
 
   /**
    * The rows nearest to a row, itself left out.

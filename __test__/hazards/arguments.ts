@@ -108,6 +108,7 @@ const isJson = (value: unknown) => {
     return false;
   }
 };
+const isNumber = (value: unknown) => value === undefined || (typeof value === 'number' && !Number.isNaN(value));
 /** What a field may be equal to. */
 const isScalar = (value: unknown) =>
   value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value);
@@ -256,6 +257,10 @@ for (const [method, call] of searches) {
   slot(method, /\bk\b/, isWhole(1, 1e6), (c, x) => call(c, query, { k: x } as never));
   slot(method, /efSearch/, isWhole(1, 1e6), (c, x) => call(c, query, { efSearch: x } as never));
   slot(method, /filter/, isFilter, (c, x) => call(c, query, { filter: x } as never));
+  slot(method, /maxDistance/, isNumber, (c, x) => call(c, query, { maxDistance: x } as never));
+  if (method !== 'searchBatch') {
+    slot(method, /offset/, isWhole(0, 1e6 - 10), (c, x) => call(c, query, { offset: x } as never));
+  }
   slot(
     method,
     /exact/,

@@ -691,11 +691,12 @@ impl Collection {
             query::check(config, query, || format!("queries[{i}]"))?;
         }
         let asked = queries.len() / config.dim;
+        let k = ask.k - ask.offset;
         let mut hits = BatchHits {
-            k: ask.k,
+            k,
             counts: vec![0; asked],
-            distances: sized(asked, ask.k, f32::NAN)?,
-            rows: sized(asked, ask.k, 0)?,
+            distances: sized(asked, k, f32::NAN)?,
+            rows: sized(asked, k, 0)?,
             view: Arc::clone(&view),
         };
         token.begin(asked as u64);
@@ -703,7 +704,7 @@ impl Collection {
         let mut work: Vec<_> = queries
             .chunks(config.dim)
             .zip(&mut hits.counts)
-            .zip(hits.rows.chunks_mut(ask.k).zip(hits.distances.chunks_mut(ask.k)))
+            .zip(hits.rows.chunks_mut(k).zip(hits.distances.chunks_mut(k)))
             .collect();
         let filter = options.filter()?;
         // Once for all queries, rather than row by row for each.

@@ -322,12 +322,19 @@ pub struct SearchOptions {
     pub exact: bool,
     /// The JSON text of a [`Filter`]: only rows that match it are hits.
     pub filter: Option<String>,
+    /// Nearer rows to leave out first: default 0. With `k` at most 1,000,000.
+    pub offset: Option<f64>,
+    /// The largest distance of a hit, as users see distances; any but NaN.
+    pub max_distance: Option<f64>,
 }
 
 /// A search that can be run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ask {
+    /// Rows to find: the hits, and those that `offset` leaves out.
     pub k: usize,
+    pub offset: usize,
+    pub max_distance: f64,
     pub ef: usize,
     pub exact: bool,
 }
@@ -336,7 +343,13 @@ impl SearchOptions {
     pub(crate) fn validate(&self, config: &Config) -> Result<Ask> {
         let k = whole_or("k", self.k, 1, MAX_K, DEFAULT_K)?;
         let ef = whole_or("efSearch", self.ef_search, 1, MAX_K, config.ef_search)?;
-        Ok(Ask { k, ef: ef.max(k), exact: self.exact })
+        let offset = whole_or("offset", self.offset, 0, MAX_K - k, 0)?;
+        let max_distance = self.max_distance.unwrap_or(f64::INFINITY);
+        if max_distance.is_nan() {
+            return Err(Error::new(Code::Argument, "maxDistance is NaN; it must be a number"));
+        }
+        let k = k + offset;
+        Ok(Ask { k, offset, max_distance, ef: ef.max(k), exact: self.exact })
     }
 
     /// The filter, read.

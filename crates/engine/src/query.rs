@@ -149,7 +149,8 @@ impl Search<'_> {
                 None => self.answer(query, scratch, token)?,
             };
             let tie = |a: u32, b: u32| self.view.rows.id(a).cmp(self.view.rows.id(b));
-            for &(distance, row) in scratch.top.finish(tie) {
+            let near = |hit: &&(f32, u32)| f64::from(hit.0) <= self.ask.max_distance;
+            for &(distance, row) in scratch.top.finish(tie).iter().skip(self.ask.offset).take_while(near) {
                 rows.push(row);
                 distances.push(distance);
             }

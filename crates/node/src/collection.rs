@@ -72,6 +72,10 @@ pub struct Query {
     pub exact: bool,
     /// The JSON text of a filter.
     pub filter: Option<String>,
+    /// Nearer rows to leave out.
+    pub offset: Option<f64>,
+    /// The largest distance of a hit.
+    pub max_distance: Option<f64>,
     /// Whether metadata comes back.
     pub metadata: bool,
     /// Whether the floats come back.
@@ -85,6 +89,8 @@ impl Query {
             ef_search: self.ef_search,
             exact: self.exact,
             filter: self.filter.clone(),
+            offset: self.offset,
+            max_distance: self.max_distance,
         }
     }
 }
