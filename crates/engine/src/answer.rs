@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::filter::Filter;
+use crate::matches::Matches;
 use crate::view::View;
 
 /// Rows found, nearest first, with the view that they were found in.
@@ -126,9 +127,10 @@ impl Cursor {
     /// The log is damaged where one of them lies.
     pub fn next(&mut self, limit: usize) -> Result<Found> {
         let Cursor { view, next, filter } = self;
+        let matches = filter.as_ref().map(|filter| Matches::of(view, filter)).transpose()?;
         Found::checked(Arc::clone(view), || {
-            let matches = |row: u32| filter.as_ref().is_none_or(|filter| filter.matches(view.rows.metadata(row)));
-            let more = (*next..view.count).filter(|&row| view.is_live(row) && matches(row));
+            let takes = |row: u32| matches.as_ref().map_or_else(|| view.is_live(row), |matches| matches.contains(row));
+            let more = (*next..view.count).filter(|&row| takes(row));
             let rows: Vec<Option<u32>> = more.take(limit).map(Some).collect();
             // Those before the last one were all looked at; behind a page that is not full there is nothing.
             *next = if rows.len() == limit {
