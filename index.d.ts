@@ -20,10 +20,10 @@ export type Metric = "cosine" | "l2" | "dot";
  * | `ERR_DIMENSION` | RangeError | a vector of the wrong length, or one whose buffer was transferred |
  * | `ERR_NOT_FINITE` | RangeError | NaN or an infinity in a vector |
  * | `ERR_ZERO_VECTOR` | RangeError | a zero vector where the metric is cosine |
+ * | `ERR_FILTER` | AuspexError | no filter; the message names the place inside it |
  * | `ERR_EXISTS` | AuspexError | `insert` of an id that is known, or given twice |
  * | `ERR_NOT_FOUND` | AuspexError | no row has this id, or no collection is at the path |
  * | `ERR_LOCKED` | AuspexError | another handle, worker or process writes to the collection |
- * | `ERR_READ_ONLY` | AuspexError | the collection was opened with mode `'readonly'` |
  * | `ERR_CLOSED` | AuspexError | the collection was closed |
  * | `ERR_CORRUPT` | AuspexError | a file is damaged; the message names it and the byte |
  * | `ERR_VERSION` | AuspexError | a newer version of this library made the collection |
@@ -34,7 +34,7 @@ export type Metric = "cosine" | "l2" | "dot";
  * | `ERR_NATIVE_LOAD` | AuspexError | the native addon is missing or does not load here |
  * | `ERR_INTERNAL` | AuspexError | a defect of this library |
  */
-export type ErrorCode = "ERR_ARGUMENT" | "ERR_DIMENSION" | "ERR_NOT_FINITE" | "ERR_ZERO_VECTOR" | "ERR_EXISTS" | "ERR_NOT_FOUND" | "ERR_LOCKED" | "ERR_READ_ONLY" | "ERR_CLOSED" | "ERR_CORRUPT" | "ERR_VERSION" | "ERR_MODEL_MISMATCH" | "ERR_IO" | "ERR_NO_SPACE" | "ERR_MEMORY" | "ERR_NATIVE_LOAD" | "ERR_INTERNAL";
+export type ErrorCode = "ERR_ARGUMENT" | "ERR_DIMENSION" | "ERR_NOT_FINITE" | "ERR_ZERO_VECTOR" | "ERR_FILTER" | "ERR_EXISTS" | "ERR_NOT_FOUND" | "ERR_LOCKED" | "ERR_CLOSED" | "ERR_CORRUPT" | "ERR_VERSION" | "ERR_MODEL_MISMATCH" | "ERR_IO" | "ERR_NO_SPACE" | "ERR_MEMORY" | "ERR_NATIVE_LOAD" | "ERR_INTERNAL";
 interface BatchColumns {
   /** Columns: the distance between the first hits of neighbouring queries. */
   readonly k: number;
@@ -59,11 +59,6 @@ export interface BuildOptions {
   seed?: number;
   /** At most so many threads of the process-wide pools; 0, as when left out, means all. */
   threads?: number;
-  /**
-   * `'readwrite'`, as when left out, or `'readonly'`: beside whoever writes, any number of handles; writes are
-   * ERR_READ_ONLY, and `refresh` shows what was written since.
-   */
-  mode?: "readwrite" | "readonly";
   /** Where there is no collection at the path: `'create'`, as when left out, makes one; `'error'` is ERR_NOT_FOUND. */
   ifMissing?: "create" | "error";
   /**
@@ -95,9 +90,12 @@ export interface ExactHits {
 }
 /** How a search ran. */
 export interface Explain {
-  /** `exact` reads every row; `graph` walks the graph; `empty` has nothing to read. */
-  plan: "empty" | "exact" | "graph";
-  /** Rows that could be hits, where that is known. */
+  /**
+   * `exact` reads every row, or every row that matches; `graph` walks the graph, and `filtered-graph` the nodes of it
+   * that match; `empty` has nothing to read.
+   */
+  plan: "empty" | "exact" | "graph" | "filtered-graph";
+  /** Rows that match the filter; `undefined` without one. */
   matching?: number;
   /** Nodes looked at. */
   visited: number;
@@ -117,13 +115,6 @@ interface Info {
   isa: Isa;
   /** Threads of the process-wide pools. */
   threads: number;
-}
-/** Something that is not as it should be. */
-export interface Problem {
-  /** Where: the log, the files beside it, rows, ids, codes, the graph, or how much searches find. */
-  code: "log" | "files" | "rows" | "ids" | "codes" | "graph" | "recall";
-  /** What, for a person. */
-  detail: string;
 }
 /** Numbers about a collection. */
 export interface Stats {
@@ -174,8 +165,19 @@ export type Json = Scalar | readonly Json[] | {
 export type Metadata = {
   [key: string]: Json | undefined;
 };
-/** How to open a collection. Aborting before it is open rejects with `signal.reason`. */
-export type OpenOptions = BuildOptions & {
+/** What a field of the metadata mostly has: text, an array of texts, numbers, or true and false. */
+export type FieldType = "keyword" | "keyword[]" | "number" | "boolean";
+/** How to open a collection. */
+export type OpenOptions<M = Metadata> = BuildOptions & {
+  /**
+   * Fields of the metadata that filters often ask for: at most 256. They get columns in memory, kept with the collection,
+   * so that a filter need not read the metadata of every row. Other fields can be asked for as well, and whatever a field
+   * holds, a filter means the same. A collection that is opened again knows them.
+   */
+  fields?: {
+    readonly [K in keyof NoInfer<M>]?: FieldType;
+  };
+  /** Aborting before it is open rejects with `signal.reason`. */
   signal?: AbortSignal;
 };
 /** What comes back with a row: metadata unless it is `false`; the floats as they were given if vector is `true`. */
@@ -186,6 +188,63 @@ export type Include = {
 /** How to read rows. */
 export type ReadOptions<I = Include> = {
   include?: I;
+};
+/** Which rows to read, and how. */
+export type ItemsOptions<M, I = Include> = {
+  filter?: Filter<M>;
+  include?: I;
+};
+type Value<T> = T extends readonly (infer E)[] ? Extract<E, Scalar> : Extract<T, Scalar>;
+type Ordered<T> = Extract<T, string | number>;
+/**
+ * What is asked of a field. A field that holds an array passes when any of its elements does.
+ *
+ * | operator | passes |
+ * | --- | --- |
+ * | `$eq`, `$in` | a value equal to the operand, to one of the operands; `null` is also a field that is missing |
+ * | `$ne`, `$nin` | whatever `$eq`, `$in` do not: a missing field too |
+ * | `$exists` | `true`: a field that is there, be it null; `false`: one that is missing |
+ * | `$gt`, `$gte`, `$lt`, `$lte` | a value of the operand's type: numbers by size, text by code points |
+ * | `$startsWith`, `$contains` | text that begins with the operand, that has it somewhere |
+ */
+export type Ops<T> = {
+  $eq?: T | null;
+  $ne?: T | null;
+  $in?: readonly (T | null)[];
+  $nin?: readonly (T | null)[];
+  $exists?: boolean;
+} & ([
+  Ordered<T>
+] extends [
+  never
+] ? {} : {
+  $gt?: Ordered<T>;
+  $gte?: Ordered<T>;
+  $lt?: Ordered<T>;
+  $lte?: Ordered<T>;
+}) & ([
+  Extract<T, string>
+] extends [
+  never
+] ? {} : {
+  $startsWith?: string;
+  $contains?: string;
+});
+/**
+ * Which rows: all that is listed must hold. `$and` of nothing matches every row, `$or` and `$in` of nothing none. At most
+ * 64 deep, 10,000 conditions and 4 MiB; else, and for what is no filter, `ERR_FILTER` with the path inside the filter.
+ *
+ * @example
+ * const recent: Filter<Doc> = { year: { $gte: 2020 }, tags: 'rust', $not: { draft: true } };
+ */
+export type Filter<M = Metadata> = {
+  $and: readonly Filter<M>[];
+} | {
+  $or: readonly Filter<M>[];
+} | {
+  $not: Filter<M>;
+} | {
+  [K in keyof M]?: Value<NonNullable<M[K]>> | null | Ops<Value<NonNullable<M[K]>>>;
 };
 /** The parts of a row that {@link Include} asks for. */
 export type Included<M, I> = (I extends {
@@ -238,43 +297,40 @@ export type Batch<M> = {
 });
 /** What `insert` and `upsert` take. */
 export type Rows<M> = InputItem<M> | readonly InputItem<M>[] | Batch<M>;
-/**
- * What `update` changes of a row: its vector, keys of its metadata, or both. A key with `undefined` is removed, one with
- * `null` stores null; keys that are not named stay, and so does what is below a key that is.
- */
-export type Patch<M> = {
-  vector?: VectorLike;
-  metadata?: {
-    [K in keyof M]?: M[K] | undefined;
-  };
-};
 /** What `load` takes. */
 export type RowStream<M> = AsyncIterable<InputItem<M> | Batch<M>> | Iterable<InputItem<M> | Batch<M>>;
 /** How to search rows with metadata M. */
-export interface SearchOptions<_M = Metadata, I = Include> {
-  /** How many hits: 10 when left out. Fewer come back when there are fewer rows; never padded. */
+export interface SearchOptions<M = Metadata, I = Include> {
+  /** How many hits: 10 when left out. Fewer come back when fewer rows match; never padded. */
   k?: number;
+  /**
+   * Hits to leave out at the front, for pages: 0 when left out; with `k` at most 1,000,000. The order is by distance, then
+   * by id. A page finds what it leaves out anew: those of an exact search follow one another without a gap, those of the
+   * graph nearly always where `efSearch` is the same and at least `offset + k` of the last.
+   */
+  offset?: number;
+  /** Only rows that match are hits. */
+  filter?: Filter<M>;
+  /** Keeps those of the `k` nearest whose `distance` is at most this. */
+  maxDistance?: number;
   /** Candidates held while searching: the collection's when left out. More finds more of the true neighbours. */
   efSearch?: number;
-  /** `true` compares the query with every row: `false` when left out. */
+  /** `true` compares the query with every row that matches: `false` when left out. */
   exact?: boolean;
   /** What comes back with each hit. */
   include?: I;
   /** Aborting rejects with `signal.reason` and stops the work. */
   signal?: AbortSignal;
 }
-/** How to run what may take long. */
-export interface JobOptions {
-  /** Aborting ends the work, which then leaves nothing behind, and rejects with `signal.reason`. */
+/** How to write. */
+export interface WriteOptions {
+  /** Aborting rejects with `signal.reason`, until the batch is in the log; after that the call resolves. */
   signal?: AbortSignal;
   /**
    * Called at most ten times a second, and once at the end. What it throws ends the reports, not the call: the call
-   * goes on and then rejects with what was thrown, although all was done.
+   * goes on and then rejects with what was thrown, although all was written.
    */
   onProgress?: (progress: Progress) => void;
-}
-/** How to write. The signal counts until the batch is in the log; after that the call resolves. */
-export interface WriteOptions extends JobOptions {
 }
 /**
  * Of `load`. On abort or error the batches written so far stay: their rows are the last report's `done`, and an error
@@ -292,17 +348,10 @@ export interface Progress {
   phase: string;
   /** Rows so far. */
   done: number;
-  /** Rows in all; `undefined` where nobody knows (a stream), or not yet. */
+  /** Rows in all; `undefined` where nobody knows (a stream). */
   total: number | undefined;
   /** Since the call. */
   rowsPerSecond: number;
-}
-/** What `verify` found. */
-export interface VerifyReport {
-  /** Whether nothing is wrong. */
-  ok: boolean;
-  /** What is wrong, at most 1,000 of each kind; then one more says how many there are besides. */
-  problems: Problem[];
 }
 /**
  * Hits of many queries. `id` gives the id of one hit, `''` where there is no such hit; `ids` all of them, `k` a query.
@@ -357,23 +406,17 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    */
   load(rows: RowStream<M>, options?: LoadOptions): Promise<number>;
   /**
-   * Changes a row: its vector, keys of its metadata (the first level of them), or both. It reads and writes in one step:
-   * of writes called meanwhile none is lost.
-   *
-   * @returns `false` when no row has the id, and then nothing is written
-   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT
-   * @example
-   * await notes.update('a', { metadata: { title: 'Second', draft: undefined } });
-   */
-  update(id: string, patch: Patch<M>): Promise<boolean>;
-  /**
-   * Removes rows by id. An unknown id is no error.
+   * Removes rows by id, or those that match a filter when the write's turn comes. An unknown id is no error.
    *
    * @returns how many rows went
+   * @throws ERR_FILTER, also when the filter is empty, undefined or always true: `clear` removes every row
+   * @example
+   * await notes.delete(['a', 'b']);
+   * await notes.delete({ filter: { draft: true } });
    */
-  delete(ids: string | readonly string[]): Promise<number>;
-  /** Removes every row. Their bytes go when a quarter of all is dead, or by `compact`. */
-  clear(): Promise<void>;
+  delete(what: string | readonly string[] | {
+    filter: Filter<M>;
+  }): Promise<number>;
   /**
    * Rows by id: one entry an id, `undefined` where it is unknown.
    *
@@ -385,22 +428,23 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   get<const I extends Include = {}>(ids: readonly string[], o?: ReadOptions<I>): Promise<(Item<M, I> | undefined)[]>;
   /** Whether a row has this id. */
   has(id: string): Promise<boolean>;
-  /** How many rows there are. */
-  count(): Promise<number>;
+  /** How many rows there are, or match. Throws ERR_FILTER. */
+  count(filter?: Filter<M>): Promise<number>;
   /**
-   * All rows, in the order they arrived, as they stood at the first `next()`. Errors come from `next()`.
+   * All rows, or all that match, in the order they arrived, as they stood at the first `next()`. Errors come from
+   * `next()`.
    *
    * @example
    * for await (const { id, metadata } of notes.items()) console.log(id, metadata);
    */
-  items<const I extends Include = {}>(options?: ReadOptions<I>): AsyncIterable<Item<M, I>>;
+  items<const I extends Include = {}>(options?: ItemsOptions<M, I>): AsyncIterable<Item<M, I>>;
   /**
    * The nearest rows, nearest first; equal distances are ordered by id.
    *
    * @param query `dim` numbers
-   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_FILTER, ERR_ARGUMENT
    * @example
-   * const hits = await notes.search(await embed('how do I open it'), { k: 5 });
+   * const hits = await notes.search(await embed('how do I open it'), { k: 5, filter: { lang: 'en' } });
    * for (const { id, score, metadata } of hits) console.log(score.toFixed(3), id, metadata);
    */
   search<const I extends Include = {}>(query: Query, options?: SearchOptions<M, I>): Promise<Hit<M, I>[]>;
@@ -410,7 +454,7 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    * @param queries n vectors of `dim` numbers
    * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the query
    */
-  searchBatch(queries: VectorBatch, options?: Omit<SearchOptions<M>, "include">): Promise<BatchHits>;
+  searchBatch(queries: VectorBatch, options?: Omit<SearchOptions<M>, "include" | "offset">): Promise<BatchHits>;
   /**
    * The rows nearest to a row, itself left out.
    *
@@ -424,39 +468,8 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   /** Makes every write called so far survive a power loss. In memory it only waits for them. */
   flush(): Promise<void>;
   /**
-   * Of a collection opened with `mode: 'readonly'`: shows what was written since.
-   *
-   * @returns whether anything became visible; otherwise, and where this handle writes, `false`
-   * @throws ERR_CORRUPT
-   */
-  refresh(): Promise<boolean>;
-  /**
-   * Writes the rows that are left anew and drops the rest, beside searches and writes. It happens by itself when a quarter
-   * is dead. Needs room for the rows once more while it lasts.
-   *
-   * @returns bytes given back: of files, or of memory where there are none
-   * @throws ERR_READ_ONLY; ERR_MEMORY, ERR_NO_SPACE (nothing changed); ERR_CORRUPT; ERR_CLOSED when `close` ends it
-   */
-  compact(options?: JobOptions): Promise<{
-    reclaimedBytes: number;
-  }>;
-  /**
-   * Reads and checks everything: the log and the files against their checksums, ids, codes and graph against the rows,
-   * and how many of a sample's nearest rows a search finds. What is wrong is in the report, not an error.
-   *
-   * @throws ERR_CLOSED when `close` ends it
-   */
-  verify(options?: JobOptions): Promise<VerifyReport>;
-  /**
-   * Copies the collection as it is now into a folder, which is made or must be empty, beside searches and writes. One in
-   * memory becomes one on disk. The copy is durable when this resolves; otherwise nothing of it is left.
-   *
-   * @throws ERR_ARGUMENT when the folder has files in it; ERR_NO_SPACE, ERR_IO; ERR_CORRUPT; ERR_CLOSED when `close` ends it
-   */
-  snapshot(directory: string, options?: JobOptions): Promise<void>;
-  /**
    * Waits for the writes called so far, makes them durable, and closes. Idempotent. Calls made after it reject with
-   * ERR_CLOSED; calls made before it finish, but `compact`, `verify` and `snapshot`, which it ends with ERR_CLOSED.
+   * ERR_CLOSED; calls made before it finish.
    */
   close(): Promise<void>;
 }
@@ -482,7 +495,7 @@ type ExactOptions = {
 };
 /**
  * Opens a collection: in memory, or in a folder of its own, which is made when there is none. Options left out are the
- * stored ones. One handle at a time writes to a folder, and any number of handles with `mode: 'readonly'` read it.
+ * stored ones. One handle at a time has a folder.
  *
  * @typeParam M what each row's metadata holds
  * @throws TypeError, RangeError (`ERR_ARGUMENT`) naming the option; `ERR_NATIVE_LOAD`; with a path also
@@ -492,10 +505,10 @@ type ExactOptions = {
  * await notes.upsert([{ id: 'a', vector: embedding, metadata: { title: 'First' } }]);
  * const hits = await notes.search(query, { k: 5 });
  */
-export declare function open<M extends object = Metadata>(options: OpenOptions & {
+export declare function open<M extends object = Metadata>(options: OpenOptions<M> & {
   dim: number;
 }): Promise<LocalCollection<M>>;
-export declare function open<M extends object = Metadata>(path: string, options?: OpenOptions): Promise<LocalCollection<M>>;
+export declare function open<M extends object = Metadata>(path: string, options?: OpenOptions<M>): Promise<LocalCollection<M>>;
 /**
  * Compares every query with every vector: the true neighbours, without a collection.
  *

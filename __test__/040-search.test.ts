@@ -59,6 +59,45 @@ test('k limits the hits, and is not padded', async (t) => {
   t.deepEqual((await open({ dim: 2 })).searchSync([1, 2]), []);
 });
 
+for (const metric of metrics) {
+  test(`${metric}: pages follow one another, and maxDistance ends them`, async (t) => {
+    const { collection: c, floats } = await filled(3000, 8, { metric });
+    const query = row(floats, 8, 5);
+    for (const filter of [undefined, { i: { $lt: 2000 } }, { i: { $lt: 15 } }]) {
+      const how = { ...(filter && { filter }), exact: true };
+      const all = c.searchSync(query, { ...how, k: 3000 });
+      for (const [offset, k] of [
+        [0, 5],
+        [5, 20],
+        [25, 7],
+        [2990, 20],
+        [5000, 10],
+      ] as const) {
+        t.deepEqual(await c.search(query, { ...how, offset, k }), all.slice(offset, offset + k));
+        const distance = all[8]?.distance ?? 0;
+        const near = all.filter((hit) => hit.distance <= distance);
+        t.deepEqual(c.searchSync(query, { ...how, offset, k, maxDistance: distance }), near.slice(offset, offset + k));
+        const batch = await c.searchBatch([query, query], { ...how, k: offset + k, maxDistance: distance });
+        const count = Math.min(near.length, offset + k);
+        t.deepEqual(batch.counts, new Uint32Array([count, count]));
+        if (count < offset + k) t.true(Number.isNaN(batch.distances[count]));
+      }
+      t.deepEqual(c.searchSync(query, { ...how, maxDistance: Number.NEGATIVE_INFINITY }), []);
+      const similar = await c.similar('r5', { ...how, k: 20 });
+      t.deepEqual(await c.similar('r5', { ...how, offset: 5, k: 3 }), similar.slice(5, 8));
+    }
+    // By the graph: what is found is exact in distance and order.
+    const walked = c.searchSync(query, { offset: 10, k: 10, efSearch: 100 });
+    t.is(walked.length, 10);
+    const walk = await c.explain(query, { offset: 10, k: 10, efSearch: 40 });
+    t.is(walk.plan, 'graph');
+    t.deepEqual(
+      walked,
+      [...walked].sort((a, b) => a.distance - b.distance || (a.id < b.id ? -1 : 1)),
+    );
+  });
+}
+
 test('include chooses what comes along', async (t) => {
   const { collection: c, floats } = await filled(5, 3);
   const query = row(floats, 3, 2);
@@ -118,7 +157,9 @@ test('wrong queries and options are named', async (t) => {
     [[0, 0], {}, outOfRange('ERR_ZERO_VECTOR')],
     [v, { topK: 3 }, wrongType('"topK"', 'did you mean k?')],
     [v, { efsearch: 3 }, wrongType('"efsearch"', 'did you mean efSearch?')],
-    [v, { filter: {} }, wrongType('"filter"')],
+    [v, { filters: {} }, wrongType('"filters"', 'did you mean filter?')],
+    [v, { offset: 999_991 }, outOfRange('ERR_ARGUMENT', 'offset', '999991', '999990')],
+    [v, { maxDistance: Number.NaN }, outOfRange('ERR_ARGUMENT', 'maxDistance', 'NaN')],
     [v, { k: '3' }, wrongType("k must be a number, got '3'")],
     [v, { efSearch: null }, wrongType('efSearch must be a number, got null')],
     [v, { exact: 1 }, wrongType('exact must be a boolean, got 1')],

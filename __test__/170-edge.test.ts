@@ -268,6 +268,7 @@ test('every error code is reached', async (t) => {
     ['ERR_DIMENSION', () => c.search([1])],
     ['ERR_NOT_FINITE', () => c.search([1, Number.NaN])],
     ['ERR_ZERO_VECTOR', () => c.search([0, 0])],
+    ['ERR_FILTER', () => c.count({ i: {} })],
     ['ERR_EXISTS', () => c.insert({ id: 'r0', vector: [1, 2], metadata: { i: 0 } })],
     ['ERR_NOT_FOUND', () => c.similar('nobody')],
     ['ERR_CLOSED', () => closed.count()],

@@ -2,6 +2,7 @@
 import {
   type Batch,
   type Collection,
+  type Filter,
   type Hit,
   isAuspexError,
   type LocalCollection,
@@ -22,7 +23,17 @@ export async function uses(v: Float32Array) {
   const h = await a.search(v);
   h[0]?.metadata;
 
-  const c = await open<Doc>({ dim: 3, metric: 'l2', m: 16, efConstruction: 100, efSearch: 64, seed: 1, threads: 0 });
+  const c = await open<Doc>({
+    dim: 3,
+    metric: 'l2',
+    m: 16,
+    efConstruction: 100,
+    efSearch: 64,
+    seed: 1,
+    threads: 0,
+    fields: { year: 'number', tags: 'keyword[]', title: 'keyword', draft: 'boolean' },
+  });
+  await open('./x', { fields: { anything: 'keyword' } });
   await c.upsert({ ids: ['a'], vectors: v, metadata: [{ title: 't', year: 1, tags: [] }] });
   const hits = await c.search(v, { k: 5, efSearch: 100, exact: true, signal: AbortSignal.timeout(1000) });
   const y: number | undefined = hits[0]?.metadata.year;
@@ -40,6 +51,17 @@ export async function uses(v: Float32Array) {
   for await (const it of c.items({ include: { vector: true, metadata: false } })) it.vector;
   const near = await c.similar('a', { include: { vector: true } });
   near[0]?.vector;
+
+  const recent: Filter<Doc> = { $and: [{ year: { $lt: 3 } }, { $not: { title: { $startsWith: 'a' } } }] };
+  await c.search(v, { filter: { year: { $gte: 2000 }, tags: 'x', draft: { $ne: true } } });
+  await c.similar('a', { filter: { tags: { $in: ['x', null], $contains: 'y' } } });
+  await c.searchBatch([v], { filter: { title: null } });
+  await c.search(v, { offset: 20, k: 10, maxDistance: 0.5 });
+  await c.searchBatch([v], { maxDistance: 0.5 });
+  c.searchSync(v, { filter: { $or: [{ draft: { $exists: false } }, recent] } });
+  await a.search(v, { filter: { any: 1, other: { $in: ['a', 2, true] } } });
+  for await (const it of c.items({ filter: recent, include: { metadata: false } })) it.id;
+  const few: number = (await c.count({ year: 3 })) + (await c.delete({ filter: { draft: true } }));
 
   const batch = await c.searchBatch([v, [1, 2, 3]], { k: 3 });
   const [counts, distances]: [Uint32Array, Float32Array] = [batch.counts, batch.distances];
@@ -69,6 +91,22 @@ export async function uses(v: Float32Array) {
   await c.upsert([{ id: 'a', vector: v }]);
   // @ts-expect-error metadata required
   await c.insert({ ids: ['a'], vectors: v });
+  // @ts-expect-error pages are of one query
+  await c.searchBatch([v], { offset: 3 });
+  // @ts-expect-error no such operator
+  await c.search(v, { filter: { year: { $gtt: 1 } } });
+  // @ts-expect-error another type than the field's
+  await c.search(v, { filter: { year: { $gt: '2000' } } });
+  // @ts-expect-error an element, not an array
+  await c.search(v, { filter: { tags: ['x'] } });
+  // @ts-expect-error no such field
+  await c.count({ yaer: 3 });
+  // @ts-expect-error true and false have no order
+  await c.count({ draft: { $lt: true } });
+  // @ts-expect-error numbers have no beginning
+  await c.count({ year: { $startsWith: '2' } });
+  // @ts-expect-error no filter
+  await c.delete({});
   // @ts-expect-error no vector
   (await c.search(v))[0]?.vector;
   // @ts-expect-error no metadata
@@ -79,6 +117,10 @@ export async function uses(v: Float32Array) {
   c.searchSync(v, { signal: AbortSignal.timeout(1) });
   // @ts-expect-error dim required
   await open({ metric: 'dot' });
+  // @ts-expect-error no such type of field
+  await open<Doc>({ dim: 2, fields: { year: 'date' } });
+  // @ts-expect-error no such field
+  await open<Doc>({ dim: 2, fields: { yaer: 'number' } });
   // @ts-expect-error no such metric
   await open({ dim: 2, metric: 'hamming' });
   // @ts-expect-error rows come back one by one
@@ -94,7 +136,7 @@ export async function uses(v: Float32Array) {
   // @ts-expect-error read-only
   c.dim = 4;
 
-  return [y, q, s, counts, distances, removed, loaded, plain, changed, reclaimedBytes, ok, newer] satisfies unknown[];
+  return [y, q, s, counts, distances, removed, few, loaded, plain, changed, reclaimedBytes, ok, newer] satisfies unknown[];
 }
 
 export const anyOne = (c: LocalCollection): Collection => c;

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { NativeCollection, Rows, Token } from '../crates/node/binding';
 import { AuspexError, rangeError, typeError } from './errors';
+import { readFields, readFilter } from './filter';
 import { job } from './jobs';
 import { load, readLoad } from './load';
 import { across, cancellable, native } from './native';
@@ -29,14 +30,17 @@ type ExactOptions = { k: number; metric?: Api.Metric; dim: number; signal?: Abor
 
 const BUILD = { m: 'number', efConstruction: 'number', efSearch: 'number', seed: 'number', threads: 'number' } as const;
 const KEEP = { mode: 'string', ifMissing: 'string', durability: 'string', model: 'string' } as const;
-const OPEN: Schema<OpenOptions> = { dim: 'number', metric: 'string', ...BUILD, ...KEEP, signal: 'signal' };
+const FIELDS = { fields: 'object' } as const;
+const OPEN: Schema<OpenOptions> = { dim: 'number', metric: 'string', ...BUILD, ...KEEP, ...FIELDS, signal: 'signal' };
 const EXACT: Schema<ExactOptions> = { k: 'number', metric: 'string', dim: 'number', signal: 'signal' };
 const JOB: Schema<Api.JobOptions> = { signal: 'signal', onProgress: 'function' };
 const PATCH: Schema<Api.Patch<unknown>> = { vector: 'object', metadata: 'object' };
 const GET: Schema<Api.ReadOptions> = { include: 'object' };
+const ITEMS: Schema<Api.ItemsOptions<unknown>> = { include: 'object', filter: 'any' };
+const MATCHING: Schema<{ filter: unknown }> = { filter: 'any' };
 const INCLUDE: Schema<Api.Include> = { metadata: 'boolean', vector: 'boolean' };
-const NEAR = { k: 'number', efSearch: 'number', exact: 'boolean' } as const;
-const SEARCH: Schema<Search> = { ...NEAR, include: 'object', signal: 'signal' };
+const NEAR = { k: 'number', efSearch: 'number', exact: 'boolean', filter: 'any', maxDistance: 'number' } as const;
+const SEARCH: Schema<Search> = { ...NEAR, offset: 'number', include: 'object', signal: 'signal' };
 
 /** Larger is better. */
 const SCORE = { cosine: (d: number) => 1 - d, dot: (d: number) => 0 - d, l2: (d: number) => 1 / (1 + d) };
@@ -53,14 +57,17 @@ const SCORE = { cosine: (d: number) => 1 - d, dot: (d: number) => 0 - d, l2: (d:
  * await notes.upsert([{ id: 'a', vector: embedding, metadata: { title: 'First' } }]);
  * const hits = await notes.search(query, { k: 5 });
  */
-export function open<M extends object = Metadata>(options: OpenOptions & { dim: number }): Promise<LocalCollection<M>>;
-export function open<M extends object = Metadata>(path: string, options?: OpenOptions): Promise<LocalCollection<M>>;
+export function open<M extends object = Metadata>(
+  options: OpenOptions<M> & { dim: number },
+): Promise<LocalCollection<M>>;
+export function open<M extends object = Metadata>(path: string, options?: OpenOptions<M>): Promise<LocalCollection<M>>;
 export async function open(...given: unknown[]): Promise<unknown> {
   const path = typeof given[0] === 'string' ? resolve(given[0]) : undefined;
   if (given[0] === '') throw rangeError("path is ''; it must name a folder");
-  const { signal, ...options } = readOptions<OpenOptions>(given[path === undefined ? 0 : 1], OPEN);
+  const { signal, fields: declared, ...options } = readOptions<OpenOptions>(given[path === undefined ? 0 : 1], OPEN);
+  const fields = declared && readFields(declared);
   if (path === undefined) required(options.dim, 'number', 'dim');
-  const opened = await cancellable(() => native().open(path, options), signal, true);
+  const opened = await cancellable(() => native().open(path, options, fields), signal, true);
   // What the arguments of its methods are is for the methods to find out: they come from JavaScript.
   if (!signal?.aborted) return new NativeBacked(opened, path);
   await across(() => opened.close());
@@ -147,12 +154,20 @@ class NativeBacked {
   }
 
   async delete(what: unknown) {
+    if (typeof what === 'object' && what !== null && !Array.isArray(what)) return this.#deleteMatching(what);
     const ids = toIds(what);
     return (await this.#writes.add('delete', ids.length, {}, (token) => this.#open.remove(ids, token))).deleted;
   }
 
   async clear(): Promise<void> {
     await this.#writes.add('clear', 0, {}, (token) => this.#open.clear(token));
+  }
+
+  async #deleteMatching(what: object) {
+    const { filter } = readOptions(what, MATCHING);
+    if (filter === undefined) throw new AuspexError('ERR_FILTER', 'filter is undefined; clear() removes every row');
+    const text = readFilter(filter);
+    return (await this.#writes.add('delete', 0, {}, (token) => this.#open.removeMatching(text, token))).deleted;
   }
 
   async get(what: unknown, options?: unknown) {
@@ -172,11 +187,17 @@ class NativeBacked {
 
   readonly has = async (id: unknown) => across(() => this.#open.has(readId(id)));
   readonly stats = async () => across(() => this.#open.stats());
-  readonly count = async () => this.#open.size;
+  async count(filter?: unknown) {
+    if (filter === undefined) return this.#open.size;
+    const text = readFilter(filter);
+    return across(() => this.#open.count(text));
+  }
 
   async *items(options?: unknown) {
-    const { metadata, vector } = readInclude(readOptions(options, GET).include);
-    const cursor = across(() => this.#open.cursor());
+    const { include, filter } = readOptions(options, ITEMS);
+    const { metadata, vector } = readInclude(include);
+    const text = filter === undefined ? undefined : readFilter(filter);
+    const cursor = across(() => this.#open.cursor(text));
     try {
       for (;;) {
         const rows = await across(() => cursor.next(rowsIn(PAGE, this.dim), metadata, vector));
@@ -195,7 +216,7 @@ class NativeBacked {
   }
 
   searchSync(query: unknown, options?: unknown) {
-    const { how } = readSearch(options, { ...NEAR, include: 'object' });
+    const { how } = readSearch(options, { ...NEAR, offset: 'number', include: 'object' });
     const floats = readQuery(query, this.dim);
     return this.#rows(across(() => this.#open.searchSync(floats, how)));
   }
@@ -297,8 +318,9 @@ function parse(text: string, rows: number): unknown[] {
 const toIds = (what: unknown) => (typeof what === 'string' ? [readId(what)] : readIds(what));
 
 function readSearch(given: unknown, schema: Partial<Schema<Search>>) {
-  const { include, signal, exact = false, ...rest }: Search = readOptions<Search>(given, schema as Schema<Search>);
-  return { signal, how: { ...rest, exact, ...readInclude(include) } };
+  const { include, signal, filter, exact = false, ...rest } = readOptions<Search>(given, schema as Schema<Search>);
+  const text = filter === undefined ? {} : { filter: readFilter(filter) };
+  return { signal, how: { ...rest, ...text, exact, ...readInclude(include) } };
 }
 
 const readInclude = (given: unknown) => ({ metadata: true, vector: false, ...readOptions(given, INCLUDE, 'include') });

@@ -1,8 +1,8 @@
 import { coded, typeError } from './errors';
 
-type Kind = 'boolean' | 'number' | 'string' | 'object' | 'function' | 'signal';
+type Kind = 'boolean' | 'number' | 'string' | 'object' | 'function' | 'signal' | 'any';
 
-/** The name of each option and what it must be: what `typeof` says, or `signal`. */
+/** The name of each option and what it must be: what `typeof` says, or `signal`, or `any` for another reader. */
 export type Schema<T> = { readonly [K in keyof T]-?: Kind };
 
 /** Reads an options object, each property once. A key that is not in the schema is an error that names the nearest. */
@@ -25,6 +25,7 @@ export function readOptions<T>(given: unknown = {}, schema: Schema<T>, name = 'o
 
 /** The value when it is what it must be. */
 export function required<T>(value: T, kind: string, name: string): NonNullable<T> {
+  if (kind === 'any') return value as NonNullable<T>;
   const fits = kind === 'signal' ? value instanceof AbortSignal : typeof value === kind && value !== null;
   if (fits) return value as NonNullable<T>;
   throw typeError(name, kind === 'signal' ? 'an AbortSignal' : kind === 'object' ? 'an object' : `a ${kind}`, value);

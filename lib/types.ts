@@ -26,14 +26,66 @@ export type Json = Scalar | readonly Json[] | { readonly [key: string]: Json | u
 /** What metadata may hold when no type is given. An interface of your own serves as well. */
 export type Metadata = { [key: string]: Json | undefined };
 
-/** How to open a collection. Aborting before it is open rejects with `signal.reason`. */
-export type OpenOptions = BuildOptions & { signal?: AbortSignal };
+/** What a field of the metadata mostly has: text, an array of texts, numbers, or true and false. */
+export type FieldType = 'keyword' | 'keyword[]' | 'number' | 'boolean';
+
+/** How to open a collection. */
+export type OpenOptions<M = Metadata> = BuildOptions & {
+  /**
+   * Fields of the metadata that filters often ask for: at most 256. They get columns in memory, kept with the collection,
+   * so that a filter need not read the metadata of every row. Other fields can be asked for as well, and whatever a field
+   * holds, a filter means the same. A collection that is opened again knows them.
+   */
+  fields?: { readonly [K in keyof NoInfer<M>]?: FieldType };
+  /** Aborting before it is open rejects with `signal.reason`. */
+  signal?: AbortSignal;
+};
 
 /** What comes back with a row: metadata unless it is `false`; the floats as they were given if vector is `true`. */
 export type Include = { metadata?: boolean; vector?: boolean };
 
 /** How to read rows. */
 export type ReadOptions<I = Include> = { include?: I };
+
+/** Which rows to read, and how. */
+export type ItemsOptions<M, I = Include> = { filter?: Filter<M>; include?: I };
+
+/** What a field is compared with: its value, or, of an array, any of its elements. */
+type Value<T> = T extends readonly (infer E)[] ? Extract<E, Scalar> : Extract<T, Scalar>;
+type Ordered<T> = Extract<T, string | number>;
+
+/**
+ * What is asked of a field. A field that holds an array passes when any of its elements does.
+ *
+ * | operator | passes |
+ * | --- | --- |
+ * | `$eq`, `$in` | a value equal to the operand, to one of the operands; `null` is also a field that is missing |
+ * | `$ne`, `$nin` | whatever `$eq`, `$in` do not: a missing field too |
+ * | `$exists` | `true`: a field that is there, be it null; `false`: one that is missing |
+ * | `$gt`, `$gte`, `$lt`, `$lte` | a value of the operand's type: numbers by size, text by code points |
+ * | `$startsWith`, `$contains` | text that begins with the operand, that has it somewhere |
+ */
+export type Ops<T> = {
+  $eq?: T | null;
+  $ne?: T | null;
+  $in?: readonly (T | null)[];
+  $nin?: readonly (T | null)[];
+  $exists?: boolean;
+} & ([Ordered<T>] extends [never] ? {} : { $gt?: Ordered<T>; $gte?: Ordered<T>; $lt?: Ordered<T>; $lte?: Ordered<T> }) &
+  ([Extract<T, string>] extends [never] ? {} : { $startsWith?: string; $contains?: string });
+
+/**
+ * Which rows: all that is listed must hold. `$and` of nothing matches every row, `$or` and `$in` of nothing none. At most
+ * 64 deep, 10,000 conditions and 4 MiB; else, and for what is no filter, `ERR_FILTER` with the path inside the filter.
+ *
+ * @example
+ * const recent: Filter<Doc> = { year: { $gte: 2020 }, tags: 'rust', $not: { draft: true } };
+ */
+export type Filter<M = Metadata> =
+  | { $and: readonly Filter<M>[] }
+  | { $or: readonly Filter<M>[] }
+  | { $not: Filter<M> }
+  | { [K in keyof M]?: Value<NonNullable<M[K]>> | null | Ops<Value<NonNullable<M[K]>>> };
 
 /** The parts of a row that {@link Include} asks for. */
 export type Included<M, I> = (I extends { metadata: false } ? {} : { metadata: M }) &
@@ -77,12 +129,22 @@ export type Patch<M> = { vector?: VectorLike; metadata?: { [K in keyof M]?: M[K]
 export type RowStream<M> = AsyncIterable<InputItem<M> | Batch<M>> | Iterable<InputItem<M> | Batch<M>>;
 
 /** How to search rows with metadata M. */
-export interface SearchOptions<_M = Metadata, I = Include> {
-  /** How many hits: 10 when left out. Fewer come back when there are fewer rows; never padded. */
+export interface SearchOptions<M = Metadata, I = Include> {
+  /** How many hits: 10 when left out. Fewer come back when fewer rows match; never padded. */
   k?: number;
+  /**
+   * Hits to leave out at the front, for pages: 0 when left out; with `k` at most 1,000,000. The order is by distance, then
+   * by id. A page finds what it leaves out anew: those of an exact search follow one another without a gap, those of the
+   * graph nearly always where `efSearch` is the same and at least `offset + k` of the last.
+   */
+  offset?: number;
+  /** Only rows that match are hits. */
+  filter?: Filter<M>;
+  /** Keeps those of the `k` nearest whose `distance` is at most this. */
+  maxDistance?: number;
   /** Candidates held while searching: the collection's when left out. More finds more of the true neighbours. */
   efSearch?: number;
-  /** `true` compares the query with every row: `false` when left out. */
+  /** `true` compares the query with every row that matches: `false` when left out. */
   exact?: boolean;
   /** What comes back with each hit. */
   include?: I;
@@ -198,11 +260,15 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   update(id: string, patch: Patch<M>): Promise<boolean>;
 
   /**
-   * Removes rows by id. An unknown id is no error.
+   * Removes rows by id, or those that match a filter when the write's turn comes. An unknown id is no error.
    *
    * @returns how many rows went
+   * @throws ERR_FILTER, also when the filter is empty, undefined or always true: `clear` removes every row
+   * @example
+   * await notes.delete(['a', 'b']);
+   * await notes.delete({ filter: { draft: true } });
    */
-  delete(ids: string | readonly string[]): Promise<number>;
+  delete(what: string | readonly string[] | { filter: Filter<M> }): Promise<number>;
 
   /** Removes every row. Their bytes go when a quarter of all is dead, or by `compact`. */
   clear(): Promise<void>;
@@ -220,24 +286,25 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   /** Whether a row has this id. */
   has(id: string): Promise<boolean>;
 
-  /** How many rows there are. */
-  count(): Promise<number>;
+  /** How many rows there are, or match. Throws ERR_FILTER. */
+  count(filter?: Filter<M>): Promise<number>;
 
   /**
-   * All rows, in the order they arrived, as they stood at the first `next()`. Errors come from `next()`.
+   * All rows, or all that match, in the order they arrived, as they stood at the first `next()`. Errors come from
+   * `next()`.
    *
    * @example
    * for await (const { id, metadata } of notes.items()) console.log(id, metadata);
    */
-  items<const I extends Include = {}>(options?: ReadOptions<I>): AsyncIterable<Item<M, I>>;
+  items<const I extends Include = {}>(options?: ItemsOptions<M, I>): AsyncIterable<Item<M, I>>;
 
   /**
    * The nearest rows, nearest first; equal distances are ordered by id.
    *
    * @param query `dim` numbers
-   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_FILTER, ERR_ARGUMENT
    * @example
-   * const hits = await notes.search(await embed('how do I open it'), { k: 5 });
+   * const hits = await notes.search(await embed('how do I open it'), { k: 5, filter: { lang: 'en' } });
    * for (const { id, score, metadata } of hits) console.log(score.toFixed(3), id, metadata);
    */
   search<const I extends Include = {}>(query: Query, options?: SearchOptions<M, I>): Promise<Hit<M, I>[]>;
@@ -248,7 +315,7 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    * @param queries n vectors of `dim` numbers
    * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the query
    */
-  searchBatch(queries: VectorBatch, options?: Omit<SearchOptions<M>, 'include'>): Promise<BatchHits>;
+  searchBatch(queries: VectorBatch, options?: Omit<SearchOptions<M>, 'include' | 'offset'>): Promise<BatchHits>;
 
   /**
    * The rows nearest to a row, itself left out.

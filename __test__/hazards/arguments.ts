@@ -108,6 +108,15 @@ const isJson = (value: unknown) => {
     return false;
   }
 };
+const isNumber = (value: unknown) => value === undefined || (typeof value === 'number' && !Number.isNaN(value));
+/** What a field may be equal to. */
+const isScalar = (value: unknown) =>
+  value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value);
+/** A literal of scalars asks for fields that are equal to them. */
+const isFilter = (value: unknown) =>
+  value === undefined || (isLiteral(value) && Object.values(value as object).every(isScalar));
+const isLiteral = (value: unknown) => isPlain(value) && [null, Object.prototype].includes(Object.getPrototypeOf(value));
+const isNoFields = (value: unknown) => value === undefined || (isLiteral(value) && isEmptyOptions(value));
 const isUndefined = (value: unknown) => value === undefined;
 const empty = (value: unknown) => Array.isArray(value) && value.length === 0;
 const isTexts = (value: unknown) =>
@@ -132,6 +141,8 @@ for (const [name, low, high] of [
   slot('open', new RegExp(name), isWhole(low, high), (_, x) => open({ dim, [name]: x }));
 }
 slot('open', /metric/, isUndefined, (_, x) => open({ dim, metric: x }));
+slot('open', /fields/, isNoFields, (_, x) => open({ dim, fields: x }));
+slot('open', /fields\['year'\]|fields\["year"\]/, never, (_, x) => open({ dim, fields: { year: x } as never }));
 slot('open', /signal/, isUndefined, (_, x) => open({ dim, signal: x }));
 
 for (const method of ['insert', 'upsert'] as const) {
@@ -188,10 +199,11 @@ slot(
 );
 slot(
   'delete',
-  /id/,
+  /id|filter/,
   (x) => isText(x) || isTexts(x),
   (c, x) => c.delete(x),
 );
+slot('delete', /filter/, never, (c, x) => c.delete({ filter: isFilter(x) ? undefined : x } as never));
 slot('delete', /ids\[1\]/, isText, (c, x) => c.delete(['nobody', x]));
 slot(
   'get',
@@ -229,6 +241,12 @@ for (const method of ['compact', 'verify'] as const) {
 }
 slot('snapshot', /directory/, never, (c, x) => c.snapshot(typeof x === 'string' ? ('' as never) : x));
 slot('open', /mode/, isUndefined, (_, x) => open({ dim, mode: x }));
+slot('count', /filter/, isFilter, (c, x) => c.count(x));
+slot('count', /filter/, isScalar, (c, x) => c.count({ x } as never));
+slot('count', /filter\.\$and\[1\]\.x\.\$in\[0\]/, isScalar, (c, x) =>
+  c.count({ $and: [{}, { x: { $in: [x] } }] } as never),
+);
+slot('items', /filter/, isFilter, (c, x) => c.items({ filter: x })[Symbol.asyncIterator]().next());
 slot('has', /id/, isText, (c, x) => c.has(x));
 slot('items', /options|has no/, isEmptyOptions, (c, x) => c.items(x)[Symbol.asyncIterator]().next());
 slot(
@@ -259,6 +277,11 @@ for (const [method, call] of searches) {
   slot(method, /options|has no/, isEmptyOptions, (c, x) => call(c, query, x));
   slot(method, /\bk\b/, isWhole(1, 1e6), (c, x) => call(c, query, { k: x } as never));
   slot(method, /efSearch/, isWhole(1, 1e6), (c, x) => call(c, query, { efSearch: x } as never));
+  slot(method, /filter/, isFilter, (c, x) => call(c, query, { filter: x } as never));
+  slot(method, /maxDistance/, isNumber, (c, x) => call(c, query, { maxDistance: x } as never));
+  if (method !== 'searchBatch') {
+    slot(method, /offset/, isWhole(0, 1e6 - 10), (c, x) => call(c, query, { offset: x } as never));
+  }
   slot(
     method,
     /exact/,

@@ -259,6 +259,7 @@ export const codes = [
   'ERR_DIMENSION',
   'ERR_NOT_FINITE',
   'ERR_ZERO_VECTOR',
+  'ERR_FILTER',
   'ERR_EXISTS',
   'ERR_NOT_FOUND',
   'ERR_CLOSED',

@@ -21,6 +21,7 @@ export type Metric = 'cosine' | 'l2' | 'dot';
  * | `ERR_DIMENSION` | RangeError | a vector of the wrong length, or one whose buffer was transferred |
  * | `ERR_NOT_FINITE` | RangeError | NaN or an infinity in a vector |
  * | `ERR_ZERO_VECTOR` | RangeError | a zero vector where the metric is cosine |
+ * | `ERR_FILTER` | AuspexError | no filter; the message names the place inside it |
  * | `ERR_EXISTS` | AuspexError | `insert` of an id that is known, or given twice |
  * | `ERR_NOT_FOUND` | AuspexError | no row has this id, or no collection is at the path |
  * | `ERR_LOCKED` | AuspexError | another handle, worker or process writes to the collection |
@@ -40,6 +41,7 @@ export type ErrorCode =
   | 'ERR_DIMENSION'
   | 'ERR_NOT_FINITE'
   | 'ERR_ZERO_VECTOR'
+  | 'ERR_FILTER'
   | 'ERR_EXISTS'
   | 'ERR_NOT_FOUND'
   | 'ERR_LOCKED'

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::filter::Filter;
+use crate::matches::Matches;
 use crate::view::View;
 
 /// Rows found, nearest first, with the view that they were found in.
@@ -118,6 +120,7 @@ const PAGE_BYTES: usize = 16 << 20;
 pub struct Cursor {
     pub(crate) view: Arc<View>,
     pub(crate) next: u32,
+    pub(crate) filter: Option<Filter>,
 }
 
 impl Cursor {
@@ -126,14 +129,17 @@ impl Cursor {
     /// # Errors
     /// The log is damaged where one of them lies.
     pub fn next(&mut self, limit: usize) -> Result<Found> {
+        let Cursor { view, next, filter } = self;
+        let matches = filter.as_ref().map(|filter| Matches::of(view, filter)).transpose()?;
         let (mut rows, mut bytes) = (Vec::new(), 0);
-        Found::checked(Arc::clone(&self.view), || {
-            while rows.len() < limit && self.next < self.view.count && bytes < PAGE_BYTES {
-                if self.view.is_live(self.next) {
-                    rows.push(Some(self.next));
-                    bytes += self.view.rows.metadata(self.next).len();
+        Found::checked(Arc::clone(view), || {
+            let takes = |row: u32| matches.as_ref().map_or_else(|| view.is_live(row), |matches| matches.contains(row));
+            while rows.len() < limit && *next < view.count && bytes < PAGE_BYTES {
+                if takes(*next) {
+                    rows.push(Some(*next));
+                    bytes += view.rows.metadata(*next).len();
                 }
-                self.next += 1;
+                *next += 1;
             }
             rows
         })
@@ -172,7 +178,7 @@ impl BatchHits {
 /// The plan of a search, and what it did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explain {
-    /// `empty`, `exact` or `graph`.
+    /// `empty`, `exact`, `graph` or `filtered-graph`.
     pub plan: &'static str,
     /// Rows that match the filter; `None` without one.
     pub matching: Option<u64>,

@@ -19,9 +19,12 @@ use self::jobs::Jobs;
 use crate::answer::{BatchHits, Cursor, Explain, Found, Hits, Stats};
 use crate::error::{Code, Error, Result, shown};
 use crate::exact::sized;
+use crate::filter::Filter;
 use crate::graph::batch::fingerprint;
 use crate::graph::check;
+use crate::graph::search::Counts;
 use crate::keeper;
+use crate::matches::Matches;
 use crate::options::{Config, Metric, Options, SearchOptions};
 use crate::query::{self, Plan, Scratches, Search};
 use crate::storage::disk::{Disk, Heap};
@@ -469,14 +472,17 @@ impl Collection {
         excluded: Option<u32>,
         token: &Token,
         hits: &mut Hits,
-    ) -> Result<(Plan, crate::graph::search::Counts)> {
+    ) -> Result<(Plan, Counts)> {
         let Inner { config, kernels, scratches, .. } = &*self.0;
         let ask = options.validate(config)?;
         query::check(config, query, || "query".into())?;
         hits.rows.clear();
         hits.distances.clear();
-        let search = Search { view: &view, config, kernels, ask, excluded };
+        let filter = options.filter()?;
+        let matches = filter.as_ref().map(|filter| Matches::of(&view, filter)).transpose()?;
+        let search = Search { view: &view, config, kernels, ask, excluded, matches: matches.as_ref() };
         let done = scratches.with(|scratch| search.run(query, scratch, &mut hits.rows, &mut hits.distances, token))?;
+        drop(matches);
         hits.view = Some(view);
         Ok(done)
     }
@@ -497,11 +503,12 @@ impl Collection {
             query::check(config, query, || format!("queries[{i}]"))?;
         }
         let asked = queries.len() / config.dim;
+        let k = ask.k - ask.offset;
         let mut hits = BatchHits {
-            k: ask.k,
+            k,
             counts: vec![0; asked],
-            distances: sized(asked, ask.k, f32::NAN)?,
-            rows: sized(asked, ask.k, 0)?,
+            distances: sized(asked, k, f32::NAN)?,
+            rows: sized(asked, k, 0)?,
             view: Arc::clone(&view),
         };
         token.begin(asked as u64);
@@ -509,9 +516,13 @@ impl Collection {
         let mut work: Vec<_> = queries
             .chunks(config.dim)
             .zip(&mut hits.counts)
-            .zip(hits.rows.chunks_mut(ask.k).zip(hits.distances.chunks_mut(ask.k)))
+            .zip(hits.rows.chunks_mut(k).zip(hits.distances.chunks_mut(k)))
             .collect();
-        let search = Search { view: &view, config, kernels, ask, excluded: None };
+        let filter = options.filter()?;
+        // Once for all queries, rather than row by row for each.
+        let all = |filter| view.checked(|| Matches::all(&view, filter, token));
+        let matches = filter.as_ref().map(all).transpose()?;
+        let search = Search { view: &view, config, kernels, ask, excluded: None, matches: matches.as_ref() };
         Workers::search(config.threads)?.for_each_chunk(
             &mut work,
             4,
@@ -544,16 +555,18 @@ impl Collection {
     /// # Errors
     /// As [`Collection::search`].
     pub fn explain(&self, query: &[f32], options: &SearchOptions) -> Result<Explain> {
-        let start = Instant::now();
+        let (start, view, token) = (Instant::now(), self.view()?, Token::default());
         let mut hits = Hits::new();
-        let (plan, counts) = self.run(self.view()?, query, options, None, &Token::default(), &mut hits)?;
+        let (plan, counts) = self.run(Arc::clone(&view), query, options, None, &token, &mut hits)?;
+        let microseconds = start.elapsed().as_nanos() as f64 / 1e3;
+        let count = |filter: Filter| view.checked(|| Ok(Matches::all(&view, &filter, &token)?.len() as u64));
         Ok(Explain {
             plan: plan.name(),
-            matching: None,
+            matching: options.filter()?.map(count).transpose()?,
             visited: counts.visited,
             distances: counts.distances,
             rescored: counts.rescored,
-            microseconds: start.elapsed().as_nanos() as f64 / 1e3,
+            microseconds,
             isa: self.0.kernels.isa.name(),
         })
     }
@@ -572,15 +585,25 @@ impl Collection {
     /// # Errors
     /// The collection is closed.
     pub fn get(&self, ids: &[String]) -> Result<Found> {
-        self.cursor()?.get(ids)
+        self.cursor(None)?.get(ids)
     }
 
-    /// The live rows of this moment, in arrival order.
+    /// How many live rows match the filter, which is JSON text.
     ///
     /// # Errors
-    /// The collection is closed.
-    pub fn cursor(&self) -> Result<Cursor> {
-        Ok(Cursor { view: self.view()?, next: 0 })
+    /// The filter is none, the token was cancelled, the log is damaged, or the collection is closed.
+    pub fn count(&self, filter: &str, token: &Token) -> Result<u64> {
+        let (view, filter) = (self.view()?, Filter::parse(filter)?);
+        view.checked(|| Ok(Matches::all(&view, &filter, token)?.len() as u64))
+    }
+
+    /// The live rows of this moment that match the filter, which is JSON text, or all of them; in arrival order.
+    ///
+    /// # Errors
+    /// The filter is none, or the collection is closed.
+    pub fn cursor(&self, filter: Option<&str>) -> Result<Cursor> {
+        let filter = filter.map(Filter::parse).transpose()?;
+        Ok(Cursor { view: self.view()?, next: 0, filter })
     }
 
     /// Figures about the collection. Reachability and degrees are counted once a write.
@@ -595,7 +618,7 @@ impl Collection {
             deleted: view.tombstones.len() as u64,
             mapped: (mapped + self.0.checkpoints.0.load(Ordering::Relaxed)) as u64,
             disk: (mapped + self.0.checkpoints.1.load(Ordering::Relaxed)) as u64,
-            ram: (heap + places + view.ids.bytes() + view.tombstones.bytes()) as u64,
+            ram: (heap + places + view.ids.bytes() + view.tombstones.bytes() + view.columns.bytes()) as u64,
             max_wait_ms: self.0.scratches.longest_wait() as f64 / 1e6,
             isa: self.0.kernels.isa.name(),
             threads: Workers::build(self.0.config.threads)?.threads() as u32,
@@ -685,7 +708,7 @@ mod tests {
         let collection = open();
         let write = Write::Insert(draft(&collection, 0..3000));
         collection.commit(vec![(write, Arc::default())]).remove(0).unwrap();
-        let asked = SearchOptions { k: Some(64.0), ef_search: Some(64.0), exact: false };
+        let asked = SearchOptions { k: Some(64.0), ef_search: Some(64.0), ..SearchOptions::default() };
         let mut hits = Hits::new();
         for row in [0, 700, 2999] {
             let view = collection.view().unwrap();
@@ -723,7 +746,7 @@ mod tests {
         let mut shared = 0;
         for exact in [true, false] {
             for query in (100..3000).step_by(29) {
-                let asked = SearchOptions { k: Some(10.0), ef_search: Some(64.0), exact };
+                let asked = SearchOptions { k: Some(10.0), ef_search: Some(64.0), exact, ..SearchOptions::default() };
                 let vector = view.rows.vector(query).to_vec();
                 let token = Token::default();
                 let ran = collection.run(Arc::clone(&view), &vector, &asked, None, &token, &mut hits).unwrap();
@@ -831,7 +854,7 @@ mod tests {
         log.append(draft(&collection, 4..6).frame, 4).unwrap();
         assert_eq!(reader.refresh().unwrap_err().code, Code::Corrupt);
         assert!(reader.refresh().is_err(), "it says that there is nothing new");
-        assert_eq!(reader.cursor().unwrap().next(9).unwrap().len(), 2);
+        assert_eq!(reader.cursor(None).unwrap().next(9).unwrap().len(), 2);
         std::fs::remove_dir_all(&path).unwrap();
     }
 }

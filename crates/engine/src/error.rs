@@ -45,6 +45,8 @@ pub enum Code {
     NoSpace,
     /// The system refused to read or write.
     Io,
+    /// A filter is none; the message names the place inside it.
+    Filter,
     /// The collection was opened to be read.
     ReadOnly,
     /// A defect of this library.
@@ -72,6 +74,7 @@ impl Code {
             Code::ModelMismatch => "ERR_MODEL_MISMATCH",
             Code::NoSpace => "ERR_NO_SPACE",
             Code::Io => "ERR_IO",
+            Code::Filter => "ERR_FILTER",
             Code::ReadOnly => "ERR_READ_ONLY",
             Code::Internal => "ERR_INTERNAL",
             Code::Aborted => "ABORTED",

@@ -98,13 +98,13 @@ impl Top {
     }
 }
 
-/// Shows each live row of the view to the `tops` of all `queries`, which are normalised. `excluded` stays out.
+/// Shows the rows of the view that `hits` takes to the `tops` of all `queries`, which are normalised.
 pub(crate) fn scan(
     view: &View,
     kernels: &Kernels,
     metric: Metric,
     queries: &[&[f32]],
-    excluded: Option<u32>,
+    hits: impl Fn(u32) -> bool,
     tops: &mut [Top],
     token: &Token,
 ) -> Result<()> {
@@ -124,7 +124,7 @@ pub(crate) fn scan(
                 }
                 for (row, &raw) in (rows..).zip(raw.iter()) {
                     let key = key(metric, raw, view.rows.inverse_norm(row));
-                    if key <= top.limit && !view.tombstones.contains(row) && Some(row) != excluded {
+                    if key <= top.limit && hits(row) {
                         top.push(key, row, tie);
                     }
                 }

@@ -79,6 +79,7 @@ impl Snapshot {
         let mut sections: Vec<Section> = view.rows.sections(view.count);
         sections.extend(view.ids.sections(&view.rows, view.count));
         sections.extend(view.tombstones.sections());
+        sections.extend(view.columns.section());
         if let Some(graph) = &view.graph {
             sections.extend(graph.sections(view.count, &self.frozen));
         }
@@ -114,9 +115,10 @@ pub(crate) fn graph_holds(checkpoint: &Checkpoint, rows: usize) -> bool {
     chains
         && (1..LAYERS).all(|layer| {
             let below = checkpoint.slots(&links_name(layer - 1));
-            checkpoint.bytes(&places_name(layer)).chunks_exact(8).all(|place| {
-                (frame::word32(place, 0) as usize) < nodes && (frame::word32(place, 4) as usize) < below
-            })
+            checkpoint
+                .bytes(&places_name(layer))
+                .chunks_exact(8)
+                .all(|place| (frame::word32(place, 0) as usize) < nodes && (frame::word32(place, 4) as usize) < below)
         })
 }
 

@@ -13,10 +13,14 @@
 //! | `writer`     | in which order does a write pass through the parts? |
 //! | `answer`     | what does reading give back? |
 //! | `query`      | how is this search answered? |
+//! | `filtered`   | and with a filter? |
 //! | `view`       | what did this moment look like? |
 //! | `index`      | when is there a graph, and when are codes made anew? |
 //! | `graph`      | which rows lie near which? |
 //! | `codes`      | how far are two rows, in one byte a dimension? |
+//! | `filter`     | which rows does the user want? |
+//! | `columns`    | which rows have this value? |
+//! | `matches`    | which rows of a view are those? |
 //! | `exact`      | what is the truth? |
 //! | `rows`, `ids`| where is a row, and which row has this id? |
 //! | `storage`    | what was written? |
@@ -30,13 +34,17 @@ mod answer;
 mod arena;
 mod codes;
 mod collection;
+mod columns;
 mod compaction;
 mod error;
 mod exact;
+mod filter;
+mod filtered;
 mod graph;
 mod ids;
 mod index;
 mod keeper;
+mod matches;
 mod memory;
 mod options;
 mod query;
@@ -52,6 +60,7 @@ pub use answer::{BatchHits, Cursor, Explain, Found, Hits, Stats};
 pub use collection::Collection;
 pub use error::{Code, Error, Result};
 pub use exact::{ExactHits, exact_search};
+pub use filter::Filter;
 pub use options::{Metric, Options, SearchOptions};
 pub use storage::frame::Draft;
 pub use token::Token;

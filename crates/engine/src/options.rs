@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::error::{Code, Error, Result, shown};
+use crate::filter::Filter;
 use crate::storage::manifest::Manifest;
 
 /// Most floats in a vector.
@@ -17,6 +18,16 @@ pub const MAX_ID_BYTES: usize = 1024;
 pub const MAX_WRITE_BYTES: usize = 1 << 30;
 /// Most rows of a collection: the top bit of a link is a mark of its own.
 pub const MAX_ROWS: usize = (1 << 31) - 1;
+
+/// Most bytes of a filter's JSON text.
+pub const MAX_FILTER_BYTES: usize = 4 << 20;
+/// Most conditions in a filter: an operator on a field each.
+pub const MAX_FILTER_CONDITIONS: usize = 10_000;
+/// Most filters inside of one another.
+pub const MAX_FILTER_DEPTH: usize = 64;
+
+/// Most fields that have columns.
+pub const MAX_FIELDS: usize = 256;
 
 const DEFAULT_K: usize = 10;
 const DEFAULT_M: usize = 16;
@@ -65,6 +76,78 @@ impl fmt::Display for Metric {
     }
 }
 
+/// What a field of the metadata mostly has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FieldType {
+    Keyword,
+    Keywords,
+    Number,
+    Boolean,
+}
+
+impl FieldType {
+    const ALL: [FieldType; 4] = [FieldType::Keyword, FieldType::Keywords, FieldType::Number, FieldType::Boolean];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            FieldType::Keyword => "keyword",
+            FieldType::Keywords => "keyword[]",
+            FieldType::Number => "number",
+            FieldType::Boolean => "boolean",
+        }
+    }
+}
+
+/// The fields that have columns, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Fields(Vec<(String, FieldType)>);
+
+impl Fields {
+    /// Reads names and types.
+    pub fn parse(given: &[(String, String)]) -> Result<Fields> {
+        let refused = |message| Err(Error::new(Code::Argument, message));
+        if given.len() > MAX_FIELDS {
+            return refused(format!("fields has {} fields; the limit is {MAX_FIELDS}", given.len()));
+        }
+        let mut fields = Vec::with_capacity(given.len());
+        for (name, kind) in given {
+            let place = format!("fields[{}]", shown(name));
+            if name.len() > MAX_ID_BYTES {
+                return refused(format!("{place} has a name of {} bytes; the limit is {MAX_ID_BYTES}", name.len()));
+            }
+            if name.starts_with('$') {
+                return refused(format!("{place} has a name that begins with $; filters cannot ask for it"));
+            }
+            let Some(kind) = FieldType::ALL.into_iter().find(|known| known.name() == kind) else {
+                let known = FieldType::ALL.map(|known| format!("{:?}", known.name())).join(", ");
+                return refused(format!("{place} is {}; it is one of {known}", shown(kind)));
+            };
+            fields.push((name.clone(), kind));
+        }
+        fields.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        match fields.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => refused(format!("fields has {} twice", shown(&pair[0].0))),
+            None => Ok(Fields(fields)),
+        }
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Names, and the names of types.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.0.iter().map(|(name, kind)| (name.as_str(), kind.name()))
+    }
+}
+
+impl fmt::Display for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields: Vec<String> = self.iter().map(|(name, kind)| format!("{}: {kind:?}", shown(name))).collect();
+        if fields.is_empty() { f.write_str("{}") } else { write!(f, "{{ {} }}", fields.join(", ")) }
+    }
+}
+
 /// When a write is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -101,6 +184,8 @@ pub struct Options {
     pub mode: Option<String>,
     /// Name of the model that the vectors come from, at most 1,024 bytes.
     pub model: Option<String>,
+    /// Fields of the metadata that get columns, and what they mostly have: `keyword`, `keyword[]`, `number` or `boolean`.
+    pub fields: Option<Vec<(String, String)>>,
     /// Floats in a vector, 1 to 4,096. A new collection must have it.
     pub dim: Option<f64>,
     /// `cosine` (default), `l2` or `dot`.
@@ -122,6 +207,7 @@ pub struct Options {
 pub(crate) struct Config {
     pub durability: Durability,
     pub model: Option<String>,
+    pub fields: Fields,
     pub dim: usize,
     pub metric: Metric,
     pub m: usize,
@@ -172,11 +258,13 @@ impl Options {
             let message = format!("model has {} bytes; it must have 1 to {MAX_ID_BYTES}", model.len());
             return Err(Error::new(Code::Argument, message));
         }
+        let fields = self.fields.as_deref().map(Fields::parse).transpose()?;
         let Some(stored) = stored else {
             let missing = || Error::new(Code::Argument, "dim is missing; a new collection needs it: { dim: 384 }");
             return Ok(Config {
                 durability,
                 model: self.model.clone(),
+                fields: fields.unwrap_or_default(),
                 dim: dim.ok_or_else(missing)?,
                 metric: metric.unwrap_or(Metric::Cosine),
                 m: m.unwrap_or(DEFAULT_M),
@@ -191,6 +279,7 @@ impl Options {
         same("m", m, stored.m)?;
         same("seed", seed, stored.seed)?;
         same("efConstruction", ef_construction, stored.ef_construction)?;
+        same("fields", fields.as_ref(), &stored.fields)?;
         if let Some(model) = &self.model
             && stored.model.as_ref() != Some(model)
         {
@@ -201,6 +290,7 @@ impl Options {
         Ok(Config {
             durability,
             model: stored.model.clone(),
+            fields: stored.fields.clone(),
             dim: stored.dim,
             metric: stored.metric,
             m: stored.m,
@@ -232,12 +322,21 @@ pub struct SearchOptions {
     pub ef_search: Option<f64>,
     /// Read every row instead of walking the graph.
     pub exact: bool,
+    /// The JSON text of a [`Filter`]: only rows that match it are hits.
+    pub filter: Option<String>,
+    /// Nearer rows to leave out first: default 0. With `k` at most 1,000,000.
+    pub offset: Option<f64>,
+    /// The largest distance of a hit, as users see distances; any but NaN.
+    pub max_distance: Option<f64>,
 }
 
 /// A search that can be run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ask {
+    /// Rows to find: the hits, and those that `offset` leaves out.
     pub k: usize,
+    pub offset: usize,
+    pub max_distance: f64,
     pub ef: usize,
     pub exact: bool,
 }
@@ -246,7 +345,18 @@ impl SearchOptions {
     pub(crate) fn validate(&self, config: &Config) -> Result<Ask> {
         let k = whole_or("k", self.k, 1, MAX_K, DEFAULT_K)?;
         let ef = whole_or("efSearch", self.ef_search, 1, MAX_K, config.ef_search)?;
-        Ok(Ask { k, ef: ef.max(k), exact: self.exact })
+        let offset = whole_or("offset", self.offset, 0, MAX_K - k, 0)?;
+        let max_distance = self.max_distance.unwrap_or(f64::INFINITY);
+        if max_distance.is_nan() {
+            return Err(Error::new(Code::Argument, "maxDistance is NaN; it must be a number"));
+        }
+        let k = k + offset;
+        Ok(Ask { k, offset, max_distance, ef: ef.max(k), exact: self.exact })
+    }
+
+    /// The filter, read.
+    pub(crate) fn filter(&self) -> Result<Option<Filter>> {
+        self.filter.as_deref().map(Filter::parse).transpose()
     }
 }
 

@@ -5,8 +5,8 @@
 //!        exact   asked for; or no graph; or so few rows that a scan is as fast as a walk
 //!        graph   walk over codes -> the best candidates' rows -> exact distances -> k hits
 //! ```
+//! Where there is a filter, `filtered` does this.
 
-use std::cmp::Ordering;
 use std::sync::Mutex;
 use std::sync::TryLockError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,7 +18,9 @@ use crate::codes::QueryCode;
 use crate::error::{Code, Error, Result};
 use crate::exact::{self, Top};
 use crate::graph::GraphView;
-use crate::graph::search::{Counts, Walk, search};
+use crate::graph::filtered::FilteredWalk;
+use crate::graph::search::{Candidate, Counts, Walk, search};
+use crate::matches::Matches;
 use crate::options::{Ask, Config, Metric};
 use crate::rows::check_vector;
 use crate::token::Token;
@@ -38,6 +40,7 @@ pub(crate) enum Plan {
     Empty,
     Exact,
     Graph,
+    FilteredGraph,
 }
 
 impl Plan {
@@ -46,6 +49,7 @@ impl Plan {
             Plan::Empty => "empty",
             Plan::Exact => "exact",
             Plan::Graph => "graph",
+            Plan::FilteredGraph => "filtered-graph",
         }
     }
 }
@@ -63,11 +67,12 @@ fn plan<'a>(view: &'a View, ask: &Ask) -> (Plan, Option<&'a GraphView>) {
 /// The memory of a search, used again and again.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    query: Vec<f32>,
-    code: QueryCode,
-    walk: Walk,
-    rows: Vec<u32>,
-    top: Top,
+    pub query: Vec<f32>,
+    pub code: QueryCode,
+    pub walk: Walk,
+    pub filtered: FilteredWalk,
+    pub rows: Vec<u32>,
+    pub top: Top,
 }
 
 /// Scratch memory that no search is using.
@@ -124,6 +129,8 @@ pub(crate) struct Search<'a> {
     pub ask: Ask,
     /// A row that is never a hit.
     pub excluded: Option<u32>,
+    /// The only rows that are hits.
+    pub matches: Option<&'a Matches<'a>>,
 }
 
 impl Search<'_> {
@@ -137,26 +144,27 @@ impl Search<'_> {
         token: &Token,
     ) -> Result<(Plan, Counts)> {
         self.view.checked(|| {
-            let done = self.answer(query, scratch, rows, distances, token)?;
+            let done = match self.matches {
+                Some(matches) => self.answer_filtered(matches, query, scratch, token)?,
+                None => self.answer(query, scratch, token)?,
+            };
+            let tie = |a: u32, b: u32| self.view.rows.id(a).cmp(self.view.rows.id(b));
+            let near = |hit: &&(f32, u32)| f64::from(hit.0) <= self.ask.max_distance;
+            for &(distance, row) in scratch.top.finish(tie).iter().skip(self.ask.offset).take_while(near) {
+                rows.push(row);
+                distances.push(distance);
+            }
             rows.iter().for_each(|&row| self.view.rows.check(row));
             Ok(done)
         })
     }
 
-    fn answer(
-        &self,
-        query: &[f32],
-        scratch: &mut Scratch,
-        rows: &mut Vec<u32>,
-        distances: &mut Vec<f32>,
-        token: &Token,
-    ) -> Result<(Plan, Counts)> {
+    fn answer(&self, query: &[f32], scratch: &mut Scratch, token: &Token) -> Result<(Plan, Counts)> {
         token.check()?;
         let (view, metric) = (self.view, self.config.metric);
         let (mut plan, graph) = plan(view, &self.ask);
         let wanted = self.ask.k.min(view.live() - usize::from(self.excluded.is_some_and(|row| view.is_live(row))));
-        let tie = |a: u32, b: u32| view.rows.id(a).cmp(view.rows.id(b));
-        let Scratch { query: prepared, code, walk, rows: found, top } = scratch;
+        let Scratch { query: prepared, code, walk, rows: found, top, .. } = scratch;
         walk.counts = Counts::default();
         top.reset(metric, wanted.max(1));
         if wanted == 0 {
@@ -167,19 +175,15 @@ impl Search<'_> {
             self.walk(graph, prepared, code, walk, found);
             if found.len() >= wanted {
                 walk.counts.rescored = found.len() as u64;
-                self.rescore(prepared, found, top, tie);
+                self.rescore(prepared, found, top);
             } else {
                 plan = Plan::Exact;
             }
         }
         if plan == Plan::Exact {
-            let tops = std::slice::from_mut(top);
-            exact::scan(view, self.kernels, metric, &[prepared], self.excluded, tops, token)?;
+            let hits = |row: u32| !view.tombstones.contains(row) && Some(row) != self.excluded;
+            exact::scan(view, self.kernels, metric, &[prepared], hits, std::slice::from_mut(top), token)?;
             walk.counts.distances += u64::from(view.count);
-        }
-        for &(distance, row) in top.finish(tie) {
-            rows.push(row);
-            distances.push(distance);
         }
         Ok((plan, walk.counts))
     }
@@ -193,25 +197,38 @@ impl Search<'_> {
         // The excluded row is found first, and takes no hit's place.
         let ef = self.ask.ef + usize::from(self.excluded.is_some());
         search(graph, &graph.codes.query_scorer(code), ef, accept, walk);
+        let hits = |row: u32| Some(row) != self.excluded && !view.tombstones.contains(row);
+        self.gather(graph, walk.pool.sorted(), code, found, hits);
+    }
+
+    /// The rows of `nearest` that are hits, as many as are to be re-scored.
+    pub fn gather(
+        &self,
+        graph: &GraphView,
+        nearest: &[Candidate],
+        code: &QueryCode,
+        found: &mut Vec<u32>,
+        hits: impl Fn(u32) -> bool,
+    ) {
         found.clear();
         let mut border = f32::INFINITY;
-        for candidate in walk.pool.sorted() {
+        for candidate in nearest {
             if found.len() >= self.ask.k + RESCORED_BEYOND && candidate.distance() > border {
                 return;
             }
             // Of equal rows, only as many as could be hits.
-            let rows = graph.rows_of(candidate.slot(), view.count);
-            found.extend(
-                rows.filter(|&row| Some(row) != self.excluded && !view.tombstones.contains(row)).take(self.ask.k),
-            );
+            let rows = graph.rows_of(candidate.slot(), self.view.count);
+            found.extend(rows.filter(|&row| hits(row)).take(self.ask.k));
             if found.len() >= self.ask.k {
                 border = border.min(code.reach(candidate.distance()));
             }
         }
     }
 
-    fn rescore(&self, query: &[f32], found: &[u32], top: &mut Top, tie: impl Fn(u32, u32) -> Ordering + Copy) {
+    /// Shows rows to `top`, with their exact distances.
+    pub fn rescore(&self, query: &[f32], found: &[u32], top: &mut Top) {
         let rows = &self.view.rows;
+        let tie = |a: u32, b: u32| rows.id(a).cmp(rows.id(b));
         for &row in found {
             auspex_kernel::prefetch(rows.vector(row));
         }

@@ -40,6 +40,11 @@ impl Tombstones {
         }
     }
 
+    /// The marks of rows `64 * i` to `64 * i + 63`.
+    pub fn word(&self, i: usize) -> u64 {
+        self.chunks.get(i / CHUNK_WORDS).and_then(Option::as_ref).map_or(0, |words| words[i % CHUNK_WORDS])
+    }
+
     /// Marks a row; a chunk that a view still holds is copied first.
     pub fn insert(&mut self, row: u32) {
         if self.contains(row) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::columns::Columns;
 use crate::error::Result;
 use crate::graph::GraphView;
 use crate::ids::{Ids, hash};
@@ -13,6 +14,7 @@ pub(crate) struct View {
     /// Rows from here on are newer than the view.
     pub count: u32,
     pub tombstones: Arc<Tombstones>,
+    pub columns: Arc<Columns>,
     pub ids: Arc<Ids>,
     pub graph: Option<Arc<GraphView>>,
     /// The log's generation, and the writes in it that led here.

@@ -14,12 +14,15 @@ use auspex_kernel::Kernels;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::columns::Columns;
 use crate::compaction::{self, Before, Fixed};
 use crate::error::{Code, Error, Result};
+use crate::filter::Filter;
 use crate::graph::batch::Context;
 use crate::ids::{Ids, hash};
 use crate::index::{GRAPH_FROM, Index};
 use crate::keeper::{self, Snapshot};
+use crate::matches::Matches;
 use crate::options::{Config, Metric};
 use crate::rows::{RowsWriter, Tombstones, check_vector};
 use crate::storage::checkpoint::Checkpoint;
@@ -39,6 +42,8 @@ pub enum Write {
     Upsert(Draft),
     /// Removes the rows with these ids; unknown ones are passed over.
     Delete(Vec<String>),
+    /// Removes the rows that match a filter, which some row may fail to match.
+    DeleteMatching(Filter),
     /// Changes a row: its vector, keys of its metadata, or both. Nothing is changed when the id is unknown.
     Update(Update),
     /// Removes every row.
@@ -149,6 +154,7 @@ pub(crate) struct Writer {
     /// Words of `ids` in use.
     words: usize,
     tombstones: Arc<Tombstones>,
+    columns: Arc<Columns>,
     index: Option<Index>,
     /// Rows written or deleted since the last checkpoint.
     pub changes: u64,
@@ -204,7 +210,8 @@ impl View {
 impl Writer {
     /// The writer of a new log, or of one whose frames are all still to be applied.
     pub fn new(config: &Config, log: Log) -> Result<Writer> {
-        Ok(Writer::of(log, RowsWriter::new(config), Ids::with_room(0)?, 0, Tombstones::default(), None))
+        let columns = Columns::new(&config.fields);
+        Ok(Writer::of(log, RowsWriter::new(config), Ids::with_room(0)?, 0, Tombstones::default(), columns, None))
     }
 
     /// The writer of a log as a checkpoint left it, which was taken at `end`.
@@ -218,18 +225,31 @@ impl Writer {
         let rows = RowsWriter::load(config, checkpoint, log.segments(), log.manifest().salt, end)?;
         let (ids, words) = Ids::load(checkpoint, rows.len())?;
         let tombstones = Tombstones::load(checkpoint, rows.len())?;
+        let columns = Columns::load(&config.fields, checkpoint, rows.len())?;
+        let first = columns.first().unwrap_or(rows.len() as u32);
+        if !columns.is_empty() && (0..first).any(|row| !tombstones.contains(row)) {
+            return Err(checkpoint.lacks("columns"));
+        }
         let graph = checkpoint.slots("heads") > 0;
         if graph && !keeper::graph_holds(checkpoint, rows.len()) {
             return Err(checkpoint.lacks("heads"));
         }
         let index = graph.then(|| Index::load(config, checkpoint, kernels)).transpose()?;
-        let mut writer = Writer::of(log, rows, ids, words, tombstones, index);
+        let mut writer = Writer::of(log, rows, ids, words, tombstones, columns, index);
         writer.unsure = graph;
         Ok(writer)
     }
 
-    fn of(log: Log, rows: RowsWriter, ids: Ids, words: usize, tombstones: Tombstones, index: Option<Index>) -> Writer {
-        let (ids, tombstones) = (Arc::new(ids), Arc::new(tombstones));
+    fn of(
+        log: Log,
+        rows: RowsWriter,
+        ids: Ids,
+        words: usize,
+        tombstones: Tombstones,
+        columns: Columns,
+        index: Option<Index>,
+    ) -> Writer {
+        let (ids, tombstones, columns) = (Arc::new(ids), Arc::new(tombstones), Arc::new(columns));
         let (changes, attempted, torn, unsure, keeping) = (0, 0, false, false, false);
         let (numbered, compacting, gone) = (0, false, 0);
         Writer {
@@ -238,6 +258,7 @@ impl Writer {
             ids,
             words,
             tombstones,
+            columns,
             index,
             changes,
             attempted,
@@ -382,6 +403,15 @@ impl Writer {
                 let written = Written { deleted: rows.len() as u32, ..Written::default() };
                 Ok((written, Unnumbered::delete(&rows)?))
             }
+            Write::DeleteMatching(filter) => {
+                if filter.is_always_true() {
+                    let message = "filter matches every row; clear() removes them all";
+                    return Err(Error::new(Code::Filter, message));
+                }
+                let rows: Vec<u32> = Matches::all(&view, &filter, token)?.iter().collect();
+                let written = Written { deleted: rows.len() as u32, ..Written::default() };
+                Ok((written, Unnumbered::delete(&rows)?))
+            }
             Write::Update(update) => match view.find(&update.id) {
                 None => Ok((Written::default(), Unnumbered::delete(&[])?)),
                 Some(row) => match update.draft(&view, row, config.metric)? {
@@ -455,6 +485,7 @@ impl Writer {
             self.tombstones = Arc::new(Tombstones::all(self.rows.len()));
             // Views of what was there keep what they have.
             (self.ids, self.words, self.index) = (Arc::new(Ids::with_room(0)?), 0, None);
+            Arc::make_mut(&mut self.columns).clear();
             return Ok(());
         }
         let tombstones = Arc::make_mut(&mut self.tombstones);
@@ -494,6 +525,10 @@ impl Writer {
                 }
             }
         }
+        if !self.columns.is_empty() {
+            let rows = header.first_row..header.first_row + header.rows;
+            Arc::make_mut(&mut self.columns).extend(self.rows.rows(), rows);
+        }
         Ok(())
     }
 
@@ -527,6 +562,7 @@ impl Writer {
             rows: self.rows.rows().clone(),
             count: self.rows.len() as u32,
             tombstones: Arc::clone(&self.tombstones),
+            columns: Arc::clone(&self.columns),
             ids: Arc::clone(&self.ids),
             graph: self.index.as_ref().map(Index::view),
             moment: (self.log.manifest().generation, self.log.position().0.sequence),

@@ -53,7 +53,7 @@ fn a_warm_search_allocates_nothing() {
         let collection = Collection::open(&options(48, metric)).unwrap();
         fill(&collection, &rows[..rows_in * 48], 1000);
         commit(&collection, Write::Delete((0..20).map(|i| i.to_string()).collect())).unwrap();
-        let asked = SearchOptions { k: Some(10.0), ef_search: Some(64.0), exact };
+        let asked = SearchOptions { k: Some(10.0), ef_search: Some(64.0), exact, ..SearchOptions::default() };
         let mut hits = Hits::new();
         let token = Token::default();
         let mut search = |queries: &[f32]| {

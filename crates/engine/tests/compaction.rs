@@ -16,7 +16,7 @@ fn names(rows: std::ops::Range<usize>) -> Vec<String> {
 }
 
 fn contents(collection: &Collection) -> Vec<(String, Vec<f32>, String)> {
-    let mut cursor = collection.cursor().unwrap();
+    let mut cursor = collection.cursor(None).unwrap();
     let mut rows = Vec::new();
     loop {
         // A page ends after so many bytes of metadata.

@@ -48,7 +48,8 @@ fn whole_writes(rounds: u64) {
                         assert_eq!(found.vector(i), vector(group, i, first));
                     }
                     let exact = random.below(8) == 0;
-                    let asked = SearchOptions { k: Some(30.0), ef_search: Some(48.0), exact };
+                    let asked =
+                        SearchOptions { k: Some(30.0), ef_search: Some(48.0), exact, ..SearchOptions::default() };
                     let hits = collection.search(found.vector(3), &asked, &Token::default()).unwrap();
                     assert_eq!(hits.len(), 30);
                     let mut seen: Vec<&str> = (0..hits.len()).map(|i| hits.id(i)).collect();
@@ -123,7 +124,7 @@ fn closing_ends_new_calls_and_spares_running_ones() {
     let rows = Random(5).clustered(3000, DIM, 10);
     common::fill(&collection, &rows, 3000);
     let hits = collection.search(&rows[..DIM], &SearchOptions::default(), &Token::default()).unwrap();
-    let mut cursor = collection.cursor().unwrap();
+    let mut cursor = collection.cursor(None).unwrap();
     collection.close().unwrap();
     collection.close().unwrap();
     assert!(collection.is_closed() && collection.is_empty());

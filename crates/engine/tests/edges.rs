@@ -147,7 +147,7 @@ fn walks_go_through_dead_rows_and_no_further_than_they_must() {
     let rows = Random(3).clustered(1400, 16, 20);
     let collection = open(16, "l2");
     fill(&collection, &rows, 1400);
-    let asked = SearchOptions { k: Some(10.0), ef_search: Some(16.0), exact: false };
+    let asked = SearchOptions { k: Some(10.0), ef_search: Some(16.0), exact: false, ..SearchOptions::default() };
     let visits = || -> u64 {
         let explained = rows.chunks(16).step_by(7).map(|query| collection.explain(query, &asked).unwrap());
         explained.map(|ran| if ran.plan == "graph" { ran.visited } else { panic!("{ran:?}") }).sum()

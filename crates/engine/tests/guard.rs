@@ -29,7 +29,7 @@ fn rows(first: usize, count: usize, seed: u64) -> (Vec<String>, Vec<f32>) {
 }
 
 fn contents(collection: &Collection) -> Vec<(String, Vec<f32>)> {
-    let page = collection.cursor().unwrap().next(usize::MAX).unwrap();
+    let page = collection.cursor(None).unwrap().next(usize::MAX).unwrap();
     (0..page.len()).map(|i| (page.id(i).into(), page.vector(i).to_vec())).collect()
 }
 

@@ -121,7 +121,12 @@ fn run(metric: &str, seed: u64, start: usize, operations: &[Operation]) {
                 let wanted = &all[..all.len().min(*k as usize)];
                 for exact in [true, false] {
                     // A list so short that a thousand rows are walked, not scanned.
-                    let asked = SearchOptions { k: Some(f64::from(*k)), ef_search: Some(40.0), exact };
+                    let asked = SearchOptions {
+                        k: Some(f64::from(*k)),
+                        ef_search: Some(40.0),
+                        exact,
+                        ..SearchOptions::default()
+                    };
                     let hits = collection.search(&query, &asked, &Token::default()).unwrap();
                     assert_eq!(hits.len(), wanted.len());
                     for (i, nearest) in wanted.iter().enumerate() {
@@ -156,7 +161,7 @@ fn run(metric: &str, seed: u64, start: usize, operations: &[Operation]) {
         assert_eq!(collection.len(), model.rows.len());
     }
     assert_eq!(collection.problems().unwrap(), Vec::<String>::new());
-    let mut cursor = collection.cursor().unwrap();
+    let mut cursor = collection.cursor(None).unwrap();
     let mut listed = 0;
     loop {
         let page = cursor.next(37).unwrap();

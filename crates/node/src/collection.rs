@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use auspex_engine::{Code, Collection, Cursor, Error, Found, Metric, Update, Write};
+use auspex_engine::{Code, Collection, Cursor, Error, Filter, Found, Metric, Update, Write};
 use napi::bindgen_prelude::AsyncTask;
 use napi_derive::napi;
 
@@ -74,6 +74,12 @@ pub struct Query {
     pub ef_search: Option<f64>,
     /// Whether to read every row.
     pub exact: bool,
+    /// The JSON text of a filter.
+    pub filter: Option<String>,
+    /// Nearer rows to leave out.
+    pub offset: Option<f64>,
+    /// The largest distance of a hit.
+    pub max_distance: Option<f64>,
     /// Whether metadata comes back.
     pub metadata: bool,
     /// Whether the floats come back.
@@ -82,7 +88,14 @@ pub struct Query {
 
 impl Query {
     fn options(&self) -> auspex_engine::SearchOptions {
-        auspex_engine::SearchOptions { k: self.k, ef_search: self.ef_search, exact: self.exact }
+        auspex_engine::SearchOptions {
+            k: self.k,
+            ef_search: self.ef_search,
+            exact: self.exact,
+            filter: self.filter.clone(),
+            offset: self.offset,
+            max_distance: self.max_distance,
+        }
     }
 }
 
@@ -138,10 +151,11 @@ pub struct Problem {
 /// How a search ran.
 #[napi(object, object_from_js = false)]
 pub struct Explain {
-    /// `exact` reads every row; `graph` walks the graph; `empty` has nothing to read.
-    #[napi(ts_type = "'empty' | 'exact' | 'graph'")]
+    /// `exact` reads every row, or every row that matches; `graph` walks the graph, and `filtered-graph` the nodes of it
+    /// that match; `empty` has nothing to read.
+    #[napi(ts_type = "'empty' | 'exact' | 'graph' | 'filtered-graph'")]
     pub plan: &'static str,
-    /// Rows that could be hits, where that is known.
+    /// Rows that match the filter; `undefined` without one.
     pub matching: Option<f64>,
     /// Nodes looked at.
     pub visited: f64,
@@ -156,14 +170,24 @@ pub struct Explain {
     pub isa: &'static str,
 }
 
-/// Opens the collection in a folder, or a new one in memory.
+/// A field of the metadata, and what it mostly has.
+#[napi(object, object_to_js = false)]
+pub struct Field {
+    /// Its key.
+    pub name: String,
+    /// `'keyword'`, `'keyword[]'`, `'number'` or `'boolean'`.
+    pub kind: String,
+}
+
+/// Opens the collection in a folder, or a new one in memory. `fields` get columns.
 #[napi(catch_unwind, ts_return_type = "Promise<NativeCollection>")]
-pub fn open(path: Option<String>, options: BuildOptions) -> AsyncTask<Job> {
+pub fn open(path: Option<String>, options: BuildOptions, fields: Option<Vec<Field>>) -> AsyncTask<Job> {
     let BuildOptions { dim, metric, m, ef_construction, ef_search, seed, threads, .. } = options;
     let BuildOptions { mode, if_missing, durability, model, .. } = options;
     let built =
         auspex_engine::Options { dim, metric, m, ef_construction, ef_search, seed, threads, ..Default::default() };
-    let options = auspex_engine::Options { path, mode, if_missing, durability, model, ..built };
+    let fields = fields.map(|fields| fields.into_iter().map(|field| (field.name, field.kind)).collect());
+    let options = auspex_engine::Options { path, mode, if_missing, durability, model, fields, ..built };
     Job::run(
         move || Collection::open(&options),
         |engine| NativeCollection { dim: engine.dim(), engine, queued: Mutex::default() },
@@ -256,6 +280,13 @@ impl NativeCollection {
         self.queue(Write::Clear, token);
     }
 
+    /// Queues the removal of the rows that match the JSON text of a filter.
+    #[napi(catch_unwind)]
+    pub fn remove_matching(&self, filter: String, token: &Token) -> Result<()> {
+        self.queue(Write::DeleteMatching(Filter::parse(&filter)?), token);
+        Ok(())
+    }
+
     /// Applies all that is queued, in order: one outcome each.
     #[napi(catch_unwind, ts_return_type = "Promise<Outcome[]>")]
     pub fn commit(&self) -> AsyncTask<Job> {
@@ -316,10 +347,19 @@ impl NativeCollection {
         Ok(self.engine.has(&id)?)
     }
 
-    /// Rows as they stand now, to be read in pages.
+    /// How many live rows match the JSON text of a filter.
+    #[napi(catch_unwind, ts_return_type = "Promise<number>")]
+    pub fn count(&self, filter: String) -> AsyncTask<Job> {
+        let engine = self.engine.clone();
+        Job::run(move || engine.count(&filter, &auspex_engine::Token::default()), |rows| rows as f64)
+    }
+
+    /// Live rows in arrival order, as they stand now, to be read in pages: those that match the JSON text of a filter, or
+    /// all.
     #[napi(catch_unwind)]
-    pub fn cursor(&self) -> Result<NativeCursor> {
-        Ok(NativeCursor { cursor: Arc::new(Mutex::new(Some(self.engine.cursor()?))), dim: self.dim })
+    pub fn cursor(&self, filter: Option<String>) -> Result<NativeCursor> {
+        let cursor = self.engine.cursor(filter.as_deref())?;
+        Ok(NativeCursor { cursor: Arc::new(Mutex::new(Some(cursor))), dim: self.dim })
     }
 
     /// Numbers about the collection.

@@ -20,6 +20,7 @@
 //! | --- | --- |
 //! | `layer`  | records of links, read and written |
 //! | `search` | the walk, and the candidate list that drives it |
+//! | `filtered` | the walk among nodes that match a filter |
 //! | `select` | the diversity rule |
 //! | `batch`  | links a batch of rows: find on the frozen graph, then apply |
 //! | `bulk`   | builds a whole graph at once, from all pairs inside of leaves |
@@ -29,6 +30,7 @@
 pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod check;
+pub(crate) mod filtered;
 pub(crate) mod layer;
 pub(crate) mod partition;
 pub(crate) mod search;

@@ -180,6 +180,16 @@ impl Walk {
         }
     }
 
+    /// The node of layer 0 that the upper layers lead to.
+    pub fn descend_to(&mut self, view: &GraphView, scorer: &impl Scorer) -> u32 {
+        let mut entry = 0;
+        for layer in (1..view.height()).rev() {
+            let slot = self.descend(&view.graph.layers[layer], view.slots[layer], scorer, entry);
+            entry = view.graph.layers[layer].down(slot);
+        }
+        entry
+    }
+
     /// Fills the pool with the `ef` nearest slots that `accept` takes, walking from `entry`.
     ///
     /// A candidate's neighbors are scored after the next candidate is expanded: until then they are on their way from
@@ -285,11 +295,7 @@ pub(crate) fn search(
     accept: Option<&dyn Fn(u32) -> bool>,
     walk: &mut Walk,
 ) {
-    let mut entry = 0;
-    for layer in (1..view.height()).rev() {
-        let slot = walk.descend(&view.graph.layers[layer], view.slots[layer], scorer, entry);
-        entry = view.graph.layers[layer].down(slot);
-    }
+    let entry = walk.descend_to(view, scorer);
     walk.search_layer(&view.graph.layers[0], view.slots[0], scorer, entry, ef, accept);
 }
 

@@ -335,7 +335,7 @@ impl Script {
 }
 
 fn contents(collection: &Collection) -> Rows {
-    let mut cursor = collection.cursor().unwrap();
+    let mut cursor = collection.cursor(None).unwrap();
     let page = cursor.next(usize::MAX).unwrap();
     (0..page.len()).map(|i| (page.id(i).to_owned(), (page.vector(i).to_vec(), page.metadata(i).to_owned()))).collect()
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Code, Error, Result};
-use crate::options::{Config, Metric, Options};
+use crate::options::{Config, Fields, Metric, Options};
 use crate::storage::disk::Disk;
 
 /// The file.
@@ -67,6 +67,7 @@ pub(crate) struct Manifest {
     pub ef_construction: usize,
     pub seed: u64,
     pub model: Option<String>,
+    pub fields: Fields,
     /// Told apart from every other collection's frames by this.
     pub salt: u64,
     pub generation: u32,
@@ -85,6 +86,7 @@ impl Manifest {
             ef_construction: config.ef_construction,
             seed: config.seed,
             model: config.model.clone(),
+            fields: config.fields.clone(),
             salt,
             generation: 1,
             segments: Vec::new(),
@@ -160,6 +162,12 @@ impl Manifest {
                 Some(Checkpointed { number, len: len.ok()?, position })
             }
         };
+        let field = |(name, kind): (&String, &Value)| Some((name.clone(), kind.as_str()?.to_owned()));
+        let fields: Option<Vec<(String, String)>> = match value.get("fields") {
+            Some(fields) => fields.as_object()?.iter().map(field).collect(),
+            None => Some(Vec::new()),
+        };
+        let fields = Fields::parse(&fields?).ok()?;
         let manifest = Manifest {
             dim: size("dim")?,
             metric: Metric::parse(Some(value.get("metric")?.as_str()?)).ok()?,
@@ -167,6 +175,7 @@ impl Manifest {
             ef_construction: size("efConstruction")?,
             seed: number("seed")?,
             model: value.get("model").and_then(Value::as_str).map(str::to_owned),
+            fields,
             salt: number("salt")?,
             generation: u32::try_from(number("generation")?).ok()?,
             segments: segments.collect::<Option<Vec<Named>>>()?,
@@ -213,6 +222,7 @@ impl Manifest {
             ("efConstruction", json!(self.ef_construction)),
             ("seed", json!(self.seed)),
             ("model", json!(self.model)),
+            ("fields", self.fields.iter().collect()),
             ("salt", json!(self.salt)),
             ("generation", json!(self.generation)),
             ("segments", json!(segments)),

@@ -35,7 +35,7 @@ pub fn fill(collection: &Collection, vectors: &[f32], batch: usize) {
 
 /// The ids of the hits of one query, as numbers.
 pub fn ids(collection: &Collection, query: &[f32], k: usize, ef: usize, exact: bool) -> Vec<u32> {
-    let asked = SearchOptions { k: Some(k as f64), ef_search: Some(ef as f64), exact };
+    let asked = SearchOptions { k: Some(k as f64), ef_search: Some(ef as f64), exact, ..SearchOptions::default() };
     let hits = collection.search(query, &asked, &Token::default()).unwrap();
     (0..hits.len()).map(|i| hits.id(i).parse().unwrap()).collect()
 }
@@ -56,7 +56,7 @@ pub fn recall(collection: &Collection, queries: &[f32], truth: &[u32], width: us
 /// any will do.
 pub fn recall_of_scan(collection: &Collection, queries: &[f32], k: usize, ef: usize) -> f64 {
     let distances = |query: &[f32], exact: bool| {
-        let asked = SearchOptions { k: Some(k as f64), ef_search: Some(ef as f64), exact };
+        let asked = SearchOptions { k: Some(k as f64), ef_search: Some(ef as f64), exact, ..SearchOptions::default() };
         collection.search(query, &asked, &Token::default()).unwrap().distances
     };
     let (mut found, mut asked) = (0, 0);

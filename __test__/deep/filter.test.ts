@@ -1,0 +1,3 @@
+import { agreements } from '../hazards/filters.ts';
+
+agreements(100_000);
