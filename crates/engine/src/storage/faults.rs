@@ -463,6 +463,31 @@ fn power_loss(seeds: u64) {
     println!("{schedules} schedules, 0 acknowledged writes lost");
 }
 
+/// Power is lost in the middle of a write of many sectors: what is left of it is no frame.
+#[test]
+fn a_torn_write_is_there_wholly_or_not_at_all() {
+    let mut torn = 0;
+    for history in 0..6 {
+        for cut in 0..10 {
+            let disk = Arc::new(Faulty::default());
+            let mut script = start(&disk, "commit", history).unwrap();
+            for _ in 0..4 {
+                script.write().unwrap();
+            }
+            {
+                let mut state = disk.state();
+                state.fail = Some((state.operations + cut, Code::Io, true));
+            }
+            while script.write().is_ok() {}
+            for seed in 0..20 {
+                check(disk.crash(seed), &script, &format!("history {history}, cut {cut}, seed {seed}"));
+            }
+            torn += 20;
+        }
+    }
+    println!("{torn} torn writes");
+}
+
 #[test]
 fn power_loss_keeps_every_acknowledged_write() {
     power_loss(400);
