@@ -24,6 +24,7 @@ export type Metric = "cosine" | "l2" | "dot";
  * | `ERR_EXISTS` | AuspexError | `insert` of an id that is known, or given twice |
  * | `ERR_NOT_FOUND` | AuspexError | no row has this id, or no collection is at the path |
  * | `ERR_LOCKED` | AuspexError | another handle, worker or process writes to the collection |
+ * | `ERR_READ_ONLY` | AuspexError | the collection was opened with mode `'readonly'` |
  * | `ERR_CLOSED` | AuspexError | the collection was closed |
  * | `ERR_CORRUPT` | AuspexError | a file is damaged; the message names it and the byte |
  * | `ERR_VERSION` | AuspexError | a newer version of this library made the collection |
@@ -34,7 +35,7 @@ export type Metric = "cosine" | "l2" | "dot";
  * | `ERR_NATIVE_LOAD` | AuspexError | the native addon is missing or does not load here |
  * | `ERR_INTERNAL` | AuspexError | a defect of this library |
  */
-export type ErrorCode = "ERR_ARGUMENT" | "ERR_DIMENSION" | "ERR_NOT_FINITE" | "ERR_ZERO_VECTOR" | "ERR_FILTER" | "ERR_EXISTS" | "ERR_NOT_FOUND" | "ERR_LOCKED" | "ERR_CLOSED" | "ERR_CORRUPT" | "ERR_VERSION" | "ERR_MODEL_MISMATCH" | "ERR_IO" | "ERR_NO_SPACE" | "ERR_MEMORY" | "ERR_NATIVE_LOAD" | "ERR_INTERNAL";
+export type ErrorCode = "ERR_ARGUMENT" | "ERR_DIMENSION" | "ERR_NOT_FINITE" | "ERR_ZERO_VECTOR" | "ERR_FILTER" | "ERR_EXISTS" | "ERR_NOT_FOUND" | "ERR_LOCKED" | "ERR_READ_ONLY" | "ERR_CLOSED" | "ERR_CORRUPT" | "ERR_VERSION" | "ERR_MODEL_MISMATCH" | "ERR_IO" | "ERR_NO_SPACE" | "ERR_MEMORY" | "ERR_NATIVE_LOAD" | "ERR_INTERNAL";
 interface BatchColumns {
   /** Columns: the distance between the first hits of neighbouring queries. */
   readonly k: number;
@@ -59,6 +60,11 @@ export interface BuildOptions {
   seed?: number;
   /** At most so many threads of the process-wide pools; 0, as when left out, means all. */
   threads?: number;
+  /**
+   * `'readwrite'`, as when left out, or `'readonly'`: beside whoever writes, any number of handles; writes are
+   * ERR_READ_ONLY, and `refresh` shows what was written since.
+   */
+  mode?: "readwrite" | "readonly";
   /** Where there is no collection at the path: `'create'`, as when left out, makes one; `'error'` is ERR_NOT_FOUND. */
   ifMissing?: "create" | "error";
   /**
@@ -115,6 +121,13 @@ interface Info {
   isa: Isa;
   /** Threads of the process-wide pools. */
   threads: number;
+}
+/** Something that is not as it should be. */
+export interface Problem {
+  /** Where: the log, the files beside it, rows, ids, codes, the graph, or how much searches find. */
+  code: "log" | "files" | "rows" | "ids" | "codes" | "graph" | "recall";
+  /** What, for a person. */
+  detail: string;
 }
 /** Numbers about a collection. */
 export interface Stats {
@@ -297,6 +310,16 @@ export type Batch<M> = {
 });
 /** What `insert` and `upsert` take. */
 export type Rows<M> = InputItem<M> | readonly InputItem<M>[] | Batch<M>;
+/**
+ * What `update` changes of a row: its vector, keys of its metadata, or both. A key with `undefined` is removed, one with
+ * `null` stores null; keys that are not named stay, and so does what is below a key that is.
+ */
+export type Patch<M> = {
+  vector?: VectorLike;
+  metadata?: {
+    [K in keyof M]?: M[K] | undefined;
+  };
+};
 /** What `load` takes. */
 export type RowStream<M> = AsyncIterable<InputItem<M> | Batch<M>> | Iterable<InputItem<M> | Batch<M>>;
 /** How to search rows with metadata M. */
@@ -322,15 +345,18 @@ export interface SearchOptions<M = Metadata, I = Include> {
   /** Aborting rejects with `signal.reason` and stops the work. */
   signal?: AbortSignal;
 }
-/** How to write. */
-export interface WriteOptions {
-  /** Aborting rejects with `signal.reason`, until the batch is in the log; after that the call resolves. */
+/** How to run what may take long. */
+export interface JobOptions {
+  /** Aborting ends the work, which then leaves nothing behind, and rejects with `signal.reason`. */
   signal?: AbortSignal;
   /**
    * Called at most ten times a second, and once at the end. What it throws ends the reports, not the call: the call
-   * goes on and then rejects with what was thrown, although all was written.
+   * goes on and then rejects with what was thrown, although all was done.
    */
   onProgress?: (progress: Progress) => void;
+}
+/** How to write. The signal counts until the batch is in the log; after that the call resolves. */
+export interface WriteOptions extends JobOptions {
 }
 /**
  * Of `load`. On abort or error the batches written so far stay: their rows are the last report's `done`, and an error
@@ -348,10 +374,17 @@ export interface Progress {
   phase: string;
   /** Rows so far. */
   done: number;
-  /** Rows in all; `undefined` where nobody knows (a stream). */
+  /** Rows in all; `undefined` where nobody knows (a stream), or not yet. */
   total: number | undefined;
   /** Since the call. */
   rowsPerSecond: number;
+}
+/** What `verify` found. */
+export interface VerifyReport {
+  /** Whether nothing is wrong. */
+  ok: boolean;
+  /** What is wrong, at most 1,000 of each kind; then one more says how many there are besides. */
+  problems: Problem[];
 }
 /**
  * Hits of many queries. `id` gives the id of one hit, `''` where there is no such hit; `ids` all of them, `k` a query.
@@ -406,6 +439,16 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    */
   load(rows: RowStream<M>, options?: LoadOptions): Promise<number>;
   /**
+   * Changes a row: its vector, keys of its metadata (the first level of them), or both. It reads and writes in one step:
+   * of writes called meanwhile none is lost.
+   *
+   * @returns `false` when no row has the id, and then nothing is written
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT
+   * @example
+   * await notes.update('a', { metadata: { title: 'Second', draft: undefined } });
+   */
+  update(id: string, patch: Patch<M>): Promise<boolean>;
+  /**
    * Removes rows by id, or those that match a filter when the write's turn comes. An unknown id is no error.
    *
    * @returns how many rows went
@@ -417,6 +460,8 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   delete(what: string | readonly string[] | {
     filter: Filter<M>;
   }): Promise<number>;
+  /** Removes every row. Their bytes go when a quarter of all is dead, or by `compact`. */
+  clear(): Promise<void>;
   /**
    * Rows by id: one entry an id, `undefined` where it is unknown.
    *
@@ -468,8 +513,39 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   /** Makes every write called so far survive a power loss. In memory it only waits for them. */
   flush(): Promise<void>;
   /**
+   * Of a collection opened with `mode: 'readonly'`: shows what was written since.
+   *
+   * @returns whether anything became visible; otherwise, and where this handle writes, `false`
+   * @throws ERR_CORRUPT
+   */
+  refresh(): Promise<boolean>;
+  /**
+   * Writes the rows that are left anew and drops the rest, beside searches and writes. It happens by itself when a quarter
+   * is dead. Needs room for the rows once more while it lasts.
+   *
+   * @returns bytes given back: of files, or of memory where there are none
+   * @throws ERR_READ_ONLY; ERR_MEMORY, ERR_NO_SPACE (nothing changed); ERR_CORRUPT; ERR_CLOSED when `close` ends it
+   */
+  compact(options?: JobOptions): Promise<{
+    reclaimedBytes: number;
+  }>;
+  /**
+   * Reads and checks everything: the log and the files against their checksums, ids, codes and graph against the rows,
+   * and how many of a sample's nearest rows a search finds. What is wrong is in the report, not an error.
+   *
+   * @throws ERR_CLOSED when `close` ends it
+   */
+  verify(options?: JobOptions): Promise<VerifyReport>;
+  /**
+   * Copies the collection as it is now into a folder, which is made or must be empty, beside searches and writes. One in
+   * memory becomes one on disk. The copy is durable when this resolves; otherwise nothing of it is left.
+   *
+   * @throws ERR_ARGUMENT when the folder has files in it; ERR_NO_SPACE, ERR_IO; ERR_CORRUPT; ERR_CLOSED when `close` ends it
+   */
+  snapshot(directory: string, options?: JobOptions): Promise<void>;
+  /**
    * Waits for the writes called so far, makes them durable, and closes. Idempotent. Calls made after it reject with
-   * ERR_CLOSED; calls made before it finish.
+   * ERR_CLOSED; calls made before it finish, but `compact`, `verify` and `snapshot`, which it ends with ERR_CLOSED.
    */
   close(): Promise<void>;
 }
@@ -495,7 +571,7 @@ type ExactOptions = {
 };
 /**
  * Opens a collection: in memory, or in a folder of its own, which is made when there is none. Options left out are the
- * stored ones. One handle at a time has a folder.
+ * stored ones. One handle at a time writes to a folder, and any number of handles with `mode: 'readonly'` read it.
  *
  * @typeParam M what each row's metadata holds
  * @throws TypeError, RangeError (`ERR_ARGUMENT`) naming the option; `ERR_NATIVE_LOAD`; with a path also

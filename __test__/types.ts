@@ -136,7 +136,21 @@ export async function uses(v: Float32Array) {
   // @ts-expect-error read-only
   c.dim = 4;
 
-  return [y, q, s, counts, distances, removed, few, loaded, plain, changed, reclaimedBytes, ok, newer] satisfies unknown[];
+  return [
+    y,
+    q,
+    s,
+    counts,
+    distances,
+    removed,
+    few,
+    loaded,
+    plain,
+    changed,
+    reclaimedBytes,
+    ok,
+    newer,
+  ] satisfies unknown[];
 }
 
 export const anyOne = (c: LocalCollection): Collection => c;
