@@ -52,7 +52,7 @@ export interface BuildOptions {
   metric?: Metric;
   /** Links a node has on the upper layers of the graph, and half of those it has on layer 0: 16 when left out. */
   m?: number;
-  /** Candidates held while a row is linked: 100 when left out. More is a better graph, built more slowly. */
+  /** Candidates held while a row is linked: 64 when left out. More is a better graph, built more slowly. */
   efConstruction?: number;
   /** Candidates held while searching, unless the call says otherwise: 64 when left out. Raised to `k`. */
   efSearch?: number;

@@ -40,7 +40,9 @@ const ITEMS: Schema<Api.ItemsOptions<unknown>> = { include: 'object', filter: 'a
 const MATCHING: Schema<{ filter: unknown }> = { filter: 'any' };
 const INCLUDE: Schema<Api.Include> = { metadata: 'boolean', vector: 'boolean' };
 const NEAR = { k: 'number', efSearch: 'number', exact: 'boolean', filter: 'any', maxDistance: 'number' } as const;
-const SEARCH: Schema<Search> = { ...NEAR, offset: 'number', include: 'object', signal: 'signal' };
+const SEARCH_SYNC = { ...NEAR, offset: 'number', include: 'object' } as const;
+const SEARCH_BATCH = { ...NEAR, signal: 'signal' } as const;
+const SEARCH: Schema<Search> = { ...SEARCH_SYNC, signal: 'signal' };
 
 /** Larger is better. */
 const SCORE = { cosine: (d: number) => 1 - d, dot: (d: number) => 0 - d, l2: (d: number) => 1 / (1 + d) };
@@ -216,13 +218,13 @@ class NativeBacked {
   }
 
   searchSync(query: unknown, options?: unknown) {
-    const { how } = readSearch(options, { ...NEAR, offset: 'number', include: 'object' });
+    const { how } = readSearch(options, SEARCH_SYNC);
     const floats = readQuery(query, this.dim);
     return this.#rows(across(() => this.#open.searchSync(floats, how)));
   }
 
   async searchBatch(queries: unknown, options?: unknown): Promise<Api.BatchHits> {
-    const { signal, how } = readSearch(options, { ...NEAR, signal: 'signal' });
+    const { signal, how } = readSearch(options, SEARCH_BATCH);
     const floats = readVectors(queries, this.dim, 'queries');
     const { columns, names } = await cancellable((token) => this.#open.searchBatch(floats, how, token), signal);
     const id = (q: number, h: number) => names.id(required(q, 'number', 'query'), required(h, 'number', 'hit'));

@@ -21,7 +21,7 @@ pub struct BuildOptions {
     pub metric: Option<String>,
     /// Links a node has on the upper layers of the graph, and half of those it has on layer 0: 16 when left out.
     pub m: Option<f64>,
-    /// Candidates held while a row is linked: 100 when left out. More is a better graph, built more slowly.
+    /// Candidates held while a row is linked: 64 when left out. More is a better graph, built more slowly.
     pub ef_construction: Option<f64>,
     /// Candidates held while searching, unless the call says otherwise: 64 when left out. Raised to `k`.
     pub ef_search: Option<f64>,
