@@ -21,7 +21,7 @@ macro_rules! folder {
         [
             ("MANIFEST", include_bytes!(concat!("../../crates/engine/tests/data/", $name, "/MANIFEST")).as_slice()),
             ("log-1-0001", include_bytes!(concat!("../../crates/engine/tests/data/", $name, "/log-1-0001")).as_slice()),
-            ("index-1-1", include_bytes!(concat!("../../crates/engine/tests/data/", $name, "/index-1-1")).as_slice()),
+            ("index-1-2", include_bytes!(concat!("../../crates/engine/tests/data/", $name, "/index-1-2")).as_slice()),
         ]
     };
 }
@@ -196,7 +196,7 @@ type Rows = BTreeMap<String, (Vec<u32>, String)>;
 
 fn contents(collection: &Collection) -> Result<Rows> {
     let mut rows = Rows::new();
-    let mut cursor = collection.cursor()?;
+    let mut cursor = collection.cursor(None)?;
     loop {
         let page = cursor.next(500)?;
         if page.is_empty() {

@@ -344,8 +344,12 @@ impl Log {
         for (header, place) in self.frames(Position::default(), to)? {
             go_on()?;
             let segment = &self.segments[place.segment as usize];
-            let bytes = segment.bytes(place.offset as usize, header.frame_len());
             let bad = |at: usize, what| Error::corrupt(segment.name(), place.offset as usize + at, what);
+            // A checkpoint that was forged may name a position past what its frames reach.
+            if (place.offset as usize).checked_add(header.frame_len()).is_none_or(|end| end > segment.written()) {
+                return Err(bad(0, "a frame that ends past its segment"));
+            }
+            let bytes = segment.bytes(place.offset as usize, header.frame_len());
             frame::verify(&header, bytes).map_err(|at| bad(at, "a checksum does not match"))?;
             if (header.sequence, header.previous) != (numbers.0 + 1, numbers.1) {
                 return Err(bad(0, "a frame out of sequence"));

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Code, Error, Result};
+use crate::memory::ALIGN;
 use crate::options::{Config, Fields, Metric, Options};
 use crate::storage::disk::Disk;
 
@@ -158,7 +159,9 @@ impl Manifest {
                 let [number, len, sequence, segment, offset, link] = numbers(words)?;
                 let (len, segment, offset) = (usize::try_from(len), usize::try_from(segment), usize::try_from(offset));
                 let link = u32::try_from(link).ok()?;
-                let position = Position { sequence, segment: segment.ok()?, offset: offset.ok()?, link };
+                // Frames begin and end on lines.
+                let offset = offset.ok().filter(|offset| offset.is_multiple_of(ALIGN))?;
+                let position = Position { sequence, segment: segment.ok()?, offset, link };
                 Some(Checkpointed { number, len: len.ok()?, position })
             }
         };
