@@ -6,8 +6,8 @@ import { writeFileSync } from 'node:fs';
 import { type BatchHits, type LocalCollection, type OpenOptions, open } from 'auspex';
 import { add, complete, configure, suite } from 'benny';
 import { cut, type DataSet, readSet } from './data.mts';
-import { type Latency, latency, machine, memory, recall, round, timed } from './meter.mts';
-import { Progress, table, whole } from './screen.mts';
+import { insertAll, type Latency, latency, machine, memory, recall, round, timed } from './meter.mts';
+import { table, whole } from './screen.mts';
 
 interface Flags {
   set?: string;
@@ -75,21 +75,12 @@ options: ${parameters.join(', ') || 'the defaults'}`);
 /** From empty to full in batches of one size after another; the last collection is kept. */
 async function insertion(set: DataSet, options: OpenOptions & { dim: number }) {
   const rows = set.base.length / set.dim;
-  const ids = Array.from({ length: rows }, (_, row) => String(row));
   const streams = [];
   let collection = await open(options);
   for (const batch of BATCHES) {
     await collection.close();
     collection = await open(options);
-    const progress = new Progress(`Inserting by ${whole(batch)}`);
-    const { ms, cpuMs } = await timed(async () => {
-      for (let from = 0; from < rows; from += batch) {
-        const to = Math.min(from + batch, rows);
-        await collection.upsert({ ids: ids.slice(from, to), vectors: set.base.subarray(from * set.dim, to * set.dim) });
-        progress.update(to, rows);
-      }
-    });
-    progress.end(rows);
+    const { ms, cpuMs } = await insertAll(collection, set, batch, `Inserting by ${whole(batch)}`);
     const rowsPerCpuSecond = Math.round((1000 * rows) / cpuMs);
     const rowsPerSecond = Math.round((1000 * rows) / ms);
     const hits = await collection.searchBatch(set.queries, { k: 10 });

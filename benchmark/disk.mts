@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type OpenOptions, open } from 'auspex';
 import { type DataSet, readSet } from './data.mts';
-import { machine, timed } from './meter.mts';
-import { Progress, table, whole } from './screen.mts';
+import { insertAll, machine, timed } from './meter.mts';
+import { table, whole } from './screen.mts';
 
 interface Flags {
   set?: string;
@@ -62,21 +62,11 @@ interface Loaded {
 }
 
 async function load(set: DataSet, how: 'memory' | 'relaxed' | 'commit', parent: string): Promise<Loaded> {
-  const rows = set.base.length / set.dim;
-  const ids = Array.from({ length: rows }, (_, row) => String(row));
   const path = how === 'memory' ? undefined : mkdtempSync(join(parent, 'auspex-bench-'));
   const options: OpenOptions & { dim: number } = { dim: set.dim, metric: set.metric };
   try {
     const collection = path ? await open(path, { ...options, durability: how as 'commit' }) : await open(options);
-    const progress = new Progress(`Loading: ${how}`);
-    const { ms, cpuMs } = await timed(async () => {
-      for (let from = 0; from < rows; from += BATCH) {
-        const to = Math.min(from + BATCH, rows);
-        await collection.upsert({ ids: ids.slice(from, to), vectors: set.base.subarray(from * set.dim, to * set.dim) });
-        progress.update(to, rows);
-      }
-    });
-    progress.end(rows);
+    const { ms, cpuMs } = await insertAll(collection, set, BATCH, `Loading: ${how}`);
     const { ms: closeMs } = await timed(() => collection.close());
     return { ms, cpuMs, closeMs };
   } finally {

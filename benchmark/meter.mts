@@ -2,7 +2,9 @@
 import { arch, cpus, platform, totalmem } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { info } from 'auspex';
+import { info, type LocalCollection } from 'auspex';
+import type { DataSet } from './data.mts';
+import { Progress } from './screen.mts';
 
 /** Milliseconds of the clock on the wall, and of all threads of this process together. */
 export interface Time {
@@ -16,6 +18,27 @@ export async function timed<T>(work: () => T | Promise<T>): Promise<Time & { res
   const result = await work();
   const { user, system } = process.cpuUsage(before);
   return { ms: round(performance.now() - begun, 3), cpuMs: round((user + system) / 1000, 3), result };
+}
+
+/** Inserts the rows of a set, numbered, by batches that are each awaited, and measures it; `title` says what for. */
+export async function insertAll(
+  collection: LocalCollection,
+  set: DataSet,
+  batch: number,
+  title: string,
+): Promise<Time> {
+  const rows = set.base.length / set.dim;
+  const ids = Array.from({ length: rows }, (_, row) => String(row));
+  const progress = new Progress(title);
+  const time = await timed(async () => {
+    for (let from = 0; from < rows; from += batch) {
+      const to = Math.min(from + batch, rows);
+      await collection.upsert({ ids: ids.slice(from, to), vectors: set.base.subarray(from * set.dim, to * set.dim) });
+      progress.update(to, rows);
+    }
+  });
+  progress.end(rows);
+  return time;
 }
 
 /** Microseconds: half of the calls took at most p50, 99 of 100 at most p99. */
