@@ -167,7 +167,7 @@ impl<'a, T: Element> Window<'a, T> {
     #[inline(always)]
     pub fn get(self, slot: usize) -> &'a [T] {
         assert!(slot < self.len, "slot {slot} of {}", self.len);
-        let (base, at) = if slot < self.first { (self.base, slot) } else { self.shared.place(slot) };
+        let (base, at) = if slot < self.first { (self.base, slot) } else { self.shared.past(slot - self.first) };
         // SAFETY: `slot < len` was appended, so its bucket is there, holds `at * width + width` elements, lives as
         // long as the arena, and its elements are atomics or will not be written again.
         unsafe { std::slice::from_raw_parts(base.add(at * self.width), self.width) }
@@ -178,10 +178,13 @@ impl<T: Element> Shared<T> {
     /// The bucket of a slot that was reserved, and the slot's place there.
     #[inline(always)]
     fn place(&self, slot: usize) -> (*mut T, usize) {
-        if slot < self.first {
-            return (self.base, slot);
-        }
-        let (bucket, at) = place(slot - self.first);
+        if slot < self.first { (self.base, slot) } else { self.past(slot - self.first) }
+    }
+
+    /// The same for a slot by its place past the base.
+    #[inline(always)]
+    fn past(&self, slot: usize) -> (*mut T, usize) {
+        let (bucket, at) = place(slot);
         (self.buckets[bucket].load(Ordering::Acquire), at)
     }
 

@@ -181,8 +181,8 @@ impl Search<'_> {
             }
         }
         if plan == Plan::Exact {
-            let hits = |row: u32| !view.tombstones.contains(row) && Some(row) != self.excluded;
-            exact::scan(view, self.kernels, metric, &[prepared], hits, std::slice::from_mut(top), token)?;
+            let tops = std::slice::from_mut(top);
+            exact::scan(view, self.kernels, metric, &[prepared], |row| self.is_hit(row), tops, token)?;
             walk.counts.distances += u64::from(view.count);
         }
         Ok((plan, walk.counts))
@@ -197,8 +197,13 @@ impl Search<'_> {
         // The excluded row is found first, and takes no hit's place.
         let ef = self.ask.ef + usize::from(self.excluded.is_some());
         search(graph, &graph.codes.query_scorer(code), ef, accept, walk);
-        let hits = |row: u32| Some(row) != self.excluded && !view.tombstones.contains(row);
-        self.gather(graph, walk.pool.sorted(), code, found, hits);
+        self.gather(graph, walk.pool.sorted(), code, found, |row| self.is_hit(row));
+    }
+
+    /// Whether a row can be a hit where there is no filter.
+    #[inline(always)]
+    fn is_hit(&self, row: u32) -> bool {
+        !self.view.tombstones.contains(row) && Some(row) != self.excluded
     }
 
     /// The rows of `nearest` that are hits, as many as are to be re-scored.

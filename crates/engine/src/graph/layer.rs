@@ -115,18 +115,13 @@ impl Layer {
     #[inline(always)]
     pub fn marked_links(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
         let slots = self.records.len() as u32;
-        self.words(slot).filter(move |link| link & !PROTECTED < slots)
-    }
-
-    #[inline(always)]
-    fn words(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
-        self.window().words(slot)
+        self.window().words(slot).filter(move |link| link & !PROTECTED < slots)
     }
 
     /// The slots that the slot links to; who follows them leaves out those past the end of its view.
     #[inline(always)]
     pub fn links(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
-        self.words(slot).map(|link| link & !PROTECTED)
+        self.window().of(slot)
     }
 
     /// The links as a walk reads them.

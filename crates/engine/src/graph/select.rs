@@ -131,8 +131,7 @@ impl Lists {
         }
         self.nodes.clear();
         self.nodes.extend(self.links.iter().map(|link| layer.node(link & !PROTECTED)));
-        self.distances.resize(self.nodes.len(), 0.0);
-        codes.scorer(layer.node(slot)).score(&self.nodes, &mut self.distances);
+        self.score(&codes.scorer(layer.node(slot)));
         let there = self.links.iter().zip(&self.distances);
         self.entries.clear();
         self.entries.extend(there.map(|(link, &d)| (Candidate::new(d, link & !PROTECTED), link & PROTECTED)));
@@ -182,8 +181,7 @@ impl Lists {
         }
         self.nodes.clear();
         self.nodes.extend(self.entries[place..].iter().map(|(entry, _)| layer.node(entry.slot())));
-        self.distances.resize(self.nodes.len(), 0.0);
-        scorer.score(&self.nodes, &mut self.distances);
+        self.score(&scorer);
         self.entries.insert(place, (newcomer, mark));
         let (mut at, distances) = (0, &self.distances);
         self.entries.retain(|(entry, mark)| {
@@ -196,5 +194,11 @@ impl Lists {
             return self.entries.remove(farthest).0 != newcomer;
         }
         true
+    }
+
+    /// The distances of `nodes`.
+    fn score(&mut self, scorer: &impl Scorer) {
+        self.distances.resize(self.nodes.len(), 0.0);
+        scorer.score(&self.nodes, &mut self.distances);
     }
 }
