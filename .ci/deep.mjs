@@ -13,7 +13,7 @@ const suites = [
   {
     name: 'rust deep tests',
     command: 'cargo',
-    args: ['test', '--workspace', '--release', '--locked', '--', '--ignored', 'deep_'],
+    args: ['test', '--workspace', '--locked', '--', '--ignored', 'deep_'],
     count: cargoCount,
   },
 ];
