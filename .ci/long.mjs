@@ -95,6 +95,8 @@ const suites = [
       '--lib',
       '--test',
       'reopen',
+      '--test',
+      'edges',
       '--',
       '--ignored',
       '--nocapture',

@@ -83,9 +83,9 @@ fn readers_see_whole_writes() {
 }
 
 #[test]
-#[ignore = "deep: a minute of writes beside reads"]
+#[ignore = "deep: half a minute of writes beside reads"]
 fn deep_readers_see_whole_writes() {
-    whole_writes(8000);
+    whole_writes(3000);
 }
 
 #[test]

@@ -229,11 +229,8 @@ fn filters_find_nearly_all_that_a_scan_finds_and_nothing_else() {
 /// `docs/filters.md`.
 #[test]
 #[ignore = "minutes, and full data sets"]
-fn deep_every_selectivity_is_found() {
-    let (Some(sift), Some(wordnet), Some(folder)) = (sift(), wordnet(), data_folder()) else {
-        println!("not run: there are no full data sets (AUSPEX_DATA)");
-        return;
-    };
+fn deep_full_every_selectivity_is_found() {
+    let (sift, wordnet, folder) = (sift(), wordnet(), data_folder());
     let photo = npy(&folder.join("sift128-100k.photo.npy")).values.iter().map(|&photo| photo as u32).collect();
     let meta = std::fs::read_to_string(folder.join("wordnet384-20k.meta.jsonl")).unwrap();
     let lexname = |line: &str| {
@@ -241,8 +238,8 @@ fn deep_every_selectivity_is_found() {
         rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
     };
     let lexname: Vec<u32> = meta.lines().map(lexname).collect();
-    table("sift128-100k, groups are photographs", sift, photo, "l2", true, 200);
-    table("wordnet384-20k, groups are lexnames", wordnet, lexname.clone(), "cosine", true, 200);
-    let Some(wordnet) = common::wordnet() else { return };
-    table("wordnet384-20k, groups are lexnames", wordnet, lexname, "cosine", false, 30);
+    let queries = std::env::var("AUSPEX_QUERIES").map_or(40, |queries| queries.parse().unwrap());
+    table("sift128-100k, groups are photographs", sift, photo, "l2", true, queries);
+    table("wordnet384-20k, groups are lexnames", wordnet, lexname.clone(), "cosine", true, queries);
+    table("wordnet384-20k, groups are lexnames", common::wordnet(), lexname, "cosine", false, queries.min(30));
 }

@@ -2,6 +2,7 @@
 //! against a map of what was acknowledged.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::codes::mix;
@@ -107,7 +108,11 @@ impl Faulty {
         let kept = random(state.pending_names.len() + 1);
         state.pending_names[..kept].iter().for_each(|naming| State::apply(&mut names, naming));
         let mut inodes = Vec::new();
-        for inode in &state.inodes {
+        for (number, inode) in state.inodes.iter().enumerate() {
+            if !names.values().any(|&named| named == number) {
+                inodes.push(Inode::default());
+                continue;
+            }
             let mut bytes = inode.durable.clone();
             bytes.resize(inode.len, 0);
             for (offset, write) in &inode.pending {
@@ -133,14 +138,15 @@ impl Faulty {
     /// What the end of the process leaves: everything that was written.
     fn killed(&self) -> Faulty {
         let state = self.state();
-        let inodes = state.inodes.iter().map(|inode| Inode {
-            len: inode.len,
-            seen: inode.seen.clone(),
-            durable: inode.seen.clone(),
-            ..Inode::default()
-        });
         let names = state.names.clone();
-        Faulty(Mutex::new(State { inodes: inodes.collect(), durable_names: names.clone(), names, ..State::default() }))
+        let inodes = state.inodes.iter().enumerate().map(|(number, inode)| {
+            if !names.values().any(|&named| named == number) {
+                return Inode::default();
+            }
+            Inode { len: inode.len, seen: inode.seen.clone(), durable: inode.seen.clone(), ..Inode::default() }
+        });
+        let inodes = inodes.collect();
+        Faulty(Mutex::new(State { inodes, durable_names: names.clone(), names, ..State::default() }))
     }
 }
 
@@ -245,8 +251,9 @@ impl Disk for Faulty {
         let mut state = self.step()?;
         let of = |inode: &&mut Inode| inode.segment.as_ref().is_some_and(|own| std::ptr::eq(&**own, segment));
         if let Some(inode) = state.inodes.iter_mut().find(of) {
-            inode.durable = inode.seen.clone();
-            inode.pending.clear();
+            for (at, bytes) in inode.pending.drain(..) {
+                inode.durable[at..][..bytes.len()].copy_from_slice(&bytes);
+            }
         }
         Ok(())
     }
@@ -264,7 +271,7 @@ fn options(durability: &str) -> Options {
 }
 
 /// Of each id its vector and its metadata.
-type Rows = BTreeMap<String, (Vec<f32>, String)>;
+type Rows = BTreeMap<String, (Vec<f32>, Arc<str>)>;
 
 /// Writes of a script, and what is there after each.
 struct Script {
@@ -306,7 +313,7 @@ impl Script {
             if let Some(row) = next.get_mut(&id) {
                 row.0.clone_from(&vector);
                 if !row.1.contains("\"u\"") {
-                    row.1 = row.1.replace('}', ",\"u\":1}");
+                    row.1 = row.1.replace('}', ",\"u\":1}").into();
                 }
             }
             Write::Update(Update { id, vector: Some(vector), set: r#"{"u":1}"#.into(), remove: "[]".into() })
@@ -320,7 +327,9 @@ impl Script {
             let mut draft = self.collection.draft(ids.clone(), Some(&format!("[{}]", metadata.join(","))))?;
             // SAFETY: a vector of that many floats.
             unsafe { draft.fill(vectors.as_ptr(), vectors.len())? };
-            next.extend(ids.into_iter().zip(vectors.chunks(DIM).map(<[f32]>::to_vec).zip(metadata)));
+            next.extend(
+                ids.into_iter().zip(vectors.chunks(DIM).map(<[f32]>::to_vec).zip(metadata.into_iter().map(Arc::from))),
+            );
             Write::Upsert(draft)
         };
         self.attempted = Some(next.clone());
@@ -337,7 +346,7 @@ impl Script {
 fn contents(collection: &Collection) -> Rows {
     let mut cursor = collection.cursor(None).unwrap();
     let page = cursor.next(usize::MAX).unwrap();
-    (0..page.len()).map(|i| (page.id(i).to_owned(), (page.vector(i).to_vec(), page.metadata(i).to_owned()))).collect()
+    (0..page.len()).map(|i| (page.id(i).to_owned(), (page.vector(i).to_vec(), page.metadata(i).into()))).collect()
 }
 
 fn start(disk: &Arc<Faulty>, durability: &str, seed: u64) -> Result<Script> {
@@ -387,50 +396,66 @@ fn failing(step: usize) {
         disk.state().operations
     };
     assert!(total > 100, "{total}");
+    let failures = AtomicUsize::new(0);
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for first in 0..at_once {
+            let failures = &failures;
+            let some = (0..total).step_by(step).skip(first).step_by(at_once);
+            scope.spawn(move || {
+                for at in some {
+                    failures.fetch_add(failing_at(at, writes), Relaxed);
+                }
+            });
+        }
+    });
+    println!("{} operations failed, {} failures answered", total.div_ceil(step), failures.into_inner());
+}
+
+/// Operation `at` of the script fails, in four ways. Returns how many writes failed.
+fn failing_at(at: usize, writes: usize) -> usize {
     let mut failures = 0;
-    for at in (0..total).step_by(step) {
-        for (code, for_good) in [(Code::Io, false), (Code::Io, true), (Code::NoSpace, false), (Code::NoSpace, true)] {
-            let disk = Arc::new(Faulty::default());
-            disk.state().fail = Some((at, code, for_good));
-            let Ok(mut script) = start(&disk, "commit", 7) else {
-                // Nothing was made, or it is empty: either way the folder opens.
-                let again = Arc::new(disk.killed());
-                assert!(contents(&start(&again, "commit", 1).unwrap().collection).is_empty());
-                failures += 1;
-                continue;
-            };
-            let mut poisoned = false;
-            for _ in 0..writes {
-                match script.write() {
-                    Ok(()) => {
-                        assert!(!poisoned, "a write went through after one had failed for good");
-                        // It may fail without doubt about the log, or in doubt: then no write follows.
-                        if script.keep_house().is_err_and(|error| error.message.contains("opened again")) {
-                            poisoned = true;
-                        }
+    for (code, for_good) in [(Code::Io, false), (Code::Io, true), (Code::NoSpace, false), (Code::NoSpace, true)] {
+        let disk = Arc::new(Faulty::default());
+        disk.state().fail = Some((at, code, for_good));
+        let Ok(mut script) = start(&disk, "commit", 7) else {
+            // Nothing was made, or it is empty: either way the folder opens.
+            let again = Arc::new(disk.killed());
+            assert!(contents(&start(&again, "commit", 1).unwrap().collection).is_empty());
+            failures += 1;
+            continue;
+        };
+        let mut poisoned = false;
+        for _ in 0..writes {
+            match script.write() {
+                Ok(()) => {
+                    assert!(!poisoned, "a write went through after one had failed for good");
+                    // It may fail without doubt about the log, or in doubt: then no write follows.
+                    if script.keep_house().is_err_and(|error| error.message.contains("opened again")) {
+                        poisoned = true;
                     }
-                    Err(error) => {
-                        failures += 1;
-                        poisoned |= error.code == Code::Io;
-                        assert!(matches!(error.code, Code::Io | Code::NoSpace), "{error}");
-                        // Reads go on, and see what was acknowledged.
-                        assert_eq!(contents(&script.collection), script.acknowledged);
-                        if error.code == Code::NoSpace {
-                            script.attempted = None;
-                        } else if script.attempted.is_some() {
-                            break;
-                        }
+                }
+                Err(error) => {
+                    failures += 1;
+                    poisoned |= error.code == Code::Io;
+                    assert!(matches!(error.code, Code::Io | Code::NoSpace), "{error}");
+                    // Reads go on, and see what was acknowledged.
+                    assert_eq!(contents(&script.collection), script.acknowledged);
+                    if error.code == Code::NoSpace {
+                        script.attempted = None;
+                    } else if script.attempted.is_some() {
+                        break;
                     }
                 }
             }
-            let what = format!("operation {at}, {code:?}, for good {for_good}");
-            check(disk.killed(), &script, &what);
-            for seed in 0..3 {
-                check(disk.crash(seed), &script, &format!("{what}, power loss {seed}"));
-            }
+        }
+        let what = format!("operation {at}, {code:?}, for good {for_good}");
+        check(disk.killed(), &script, &what);
+        for seed in 0..3 {
+            check(disk.crash(seed), &script, &format!("{what}, power loss {seed}"));
         }
     }
-    println!("{} operations failed, {failures} failures answered", total.div_ceil(step));
+    failures
 }
 
 /// Power is lost after each operation in turn; unsynced bytes are dropped, torn and reordered by seeds.
@@ -711,7 +736,7 @@ fn every_block_of_memory_may_be_refused() {
                 failed += 1;
                 assert_eq!(contents(&collection), now, "block {n}");
             }
-            let rows = vectors.chunks(DIM).map(|vector| (vector.to_vec(), "{}".to_owned()));
+            let rows = vectors.chunks(DIM).map(|vector| (vector.to_vec(), "{}".into()));
             now.extend(ids.into_iter().zip(rows));
             assert_eq!(contents(&collection), now, "block {n}");
         }

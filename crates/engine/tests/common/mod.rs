@@ -163,30 +163,31 @@ pub struct Set {
 }
 
 /// The folder of full data sets: `AUSPEX_DATA`, or the one beside the checkout.
-pub fn data_folder() -> Option<PathBuf> {
+pub fn data_folder() -> PathBuf {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = std::env::var_os("AUSPEX_DATA").map_or(beside, PathBuf::from);
-    folder.is_dir().then_some(folder)
+    assert!(folder.is_dir(), "there is no folder {}: AUSPEX_DATA names that of the full sets", folder.display());
+    folder
 }
 
-/// A full data set, where it is on this machine.
-pub fn set(name: &str, base: &str, query: &str) -> Option<Set> {
-    let folder = data_folder()?;
+/// A full data set.
+pub fn set(name: &str, base: &str, query: &str) -> Set {
+    let folder = data_folder();
     let gt = npy(&folder.join(format!("{name}.gt.npy")));
-    Some(Set {
+    Set {
         base: npy(&folder.join(format!("{name}.{base}.npy"))),
         query: npy(&folder.join(format!("{name}.{query}.npy"))),
         truth: gt.values.iter().map(|&x| x as u32).collect(),
         width: gt.width,
-    })
+    }
 }
 
 /// 100,000 SIFT descriptors, l2.
-pub fn sift() -> Option<Set> {
+pub fn sift() -> Set {
     set("sift128-100k", "base.u8", "query.u8")
 }
 
 /// 20,000 sentence embeddings, cosine.
-pub fn wordnet() -> Option<Set> {
+pub fn wordnet() -> Set {
     set("wordnet384-20k", "base.f16", "query")
 }
