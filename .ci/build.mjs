@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -67,12 +68,15 @@ function cross(triple) {
   const rust = platform === 'win32' && !native ? gnu : triple;
   const args = ['--release', '--locked', '-p', 'auspex-node', '--target'];
   run('rustup', ['target', 'add', rust]);
-  if (native) run('cargo', ['build', ...args, rust]);
+  // Messages of panics name files: as they are called in the project, wherever it is built.
+  const cargo = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
+  const remap = `--remap-path-prefix=${root}= --remap-path-prefix=${cargo}=cargo`;
+  if (native) run('cargo', ['build', ...args, rust], { RUSTFLAGS: remap });
   else {
-    const flags = triple.endsWith('musl') ? { RUSTFLAGS: '-C target-feature=-crt-static' } : {};
-    if (platform === 'win32') flags.LIBNODE_PATH = nodeLibrary();
+    const env = { RUSTFLAGS: triple.endsWith('musl') ? `${remap} -C target-feature=-crt-static` : remap };
+    if (platform === 'win32') env.LIBNODE_PATH = nodeLibrary();
     const libc = triple.endsWith('linux-gnu') ? '.2.28' : '';
-    run('cargo', ['zigbuild', ...args, rust + libc], { ...flags, PATH: `${zig()}${delimiter}${process.env.PATH}` });
+    run('cargo', ['zigbuild', ...args, rust + libc], { ...env, PATH: `${zig()}${delimiter}${process.env.PATH}` });
   }
   const folder = join(built, rust, 'release');
   const library = readdirSync(folder).find((name) => /^(lib)?auspex_node\.(so|dylib|dll)$/.test(name));

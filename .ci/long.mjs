@@ -106,6 +106,7 @@ const suites = [
     /^.*(\d schedules|open in).*$/gm,
   ),
   ava('kill', /^.*processes killed.*$/gm),
+  ava('workers', /^ok.*$/gm),
   ava('load', /^.*MiB besides.*$/gm),
   ava('soak', /^.*longest wait.*$/gm),
 ];

@@ -5,7 +5,7 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writ
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { targets } from './build.mjs';
-import { sbom } from './sbom.mjs';
+import { licences, sbom } from './sbom.mjs';
 import { root } from './suites.mjs';
 
 /** What the package of a user needs; the rest of package.json is for those who build it. */
@@ -29,11 +29,12 @@ export function pack(out) {
     const { version, license, engines } = manifest;
     const description = `The native addon of auspex for ${name}. Installed by auspex where it fits.`;
     const fits = { os: [platform], cpu: [arch], ...(libc && { libc: [libc] }) };
-    const files = [basename(file), 'sbom.cdx.json'];
+    const files = [basename(file), 'sbom.cdx.json', 'THIRD-PARTY-LICENSES'];
     const own = { name: `auspex-${name}`, version, description, license, engines, ...fits, main: files[0], files };
     const fill = (folder) => {
       copyFileSync(file, join(folder, files[0]));
       writeFileSync(join(folder, files[1]), `${JSON.stringify(sbom(target), null, 1)}\n`);
+      writeFileSync(join(folder, files[2]), licences(target));
       writeFileSync(join(folder, 'README.md'), `# auspex-${name}\n\n${description}\n`);
     };
     packages.push({ ...stage(own, fill), target });

@@ -83,7 +83,7 @@ function look({ name, target, files: packed, folder }) {
   const { scripts, optionalDependencies, version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   if (scripts) throw new Error(`${name} has scripts`);
   const allowed = target
-    ? /^(package\.json|README\.md|LICENSE|sbom\.cdx\.json|auspex\.[\w-]+\.node)$/
+    ? /^(package\.json|README\.md|LICENSE|sbom\.cdx\.json|THIRD-PARTY-LICENSES|auspex\.[\w-]+\.node)$/
     : /^(package\.json|README\.md|LICENSE|index\.d\.ts|dist\/\w+\.(js|mjs|d\.mts))$/;
   const stray = packed.filter((path) => !allowed.test(path));
   if (stray.length > 0) throw new Error(`${name} packs ${stray.join(', ')}`);

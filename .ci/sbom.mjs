@@ -1,11 +1,12 @@
-// The software bill of materials of an addon (CycloneDX 1.5): every crate that is linked or expanded into it.
+// What an addon is made of: every crate that is linked or expanded into it, as a software bill of materials
+// (CycloneDX 1.5) and with the texts of their licences.
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { root } from './suites.mjs';
 
-/** For the target's package: the crates that cargo resolves for its triple, with the checksums of Cargo.lock. */
-export function sbom({ triple, name }) {
+/** The crates that cargo resolves for a triple: each by its id, the ids of those it links, and those of the addon. */
+function crates(triple) {
   const args = ['metadata', '--format-version', '1', '--locked', '--filter-platform', triple];
   const { packages, resolve } = JSON.parse(
     execFileSync('cargo', args, { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 28 }),
@@ -20,7 +21,36 @@ export function sbom({ triple, name }) {
   const addon = packages.find((each) => each.name === 'auspex-node').id;
   const linked = new Set([addon]);
   for (const id of linked) for (const dep of links.get(id)) linked.add(dep);
+  return { byId, links, linked: [...linked], addon };
+}
 
+/** Licences that need not be printed, as theirs may be had under another one that is. */
+const OTHER = /apache|unlicense|copying/i;
+
+/** The texts of the licences of a target's crates, each once, below the crates that have it. */
+export function licences({ triple }) {
+  const { byId, linked } = crates(triple);
+  const users = new Map();
+  for (const { name, version, source, manifest_path } of linked.map((id) => byId.get(id))) {
+    if (source === null) continue;
+    const folder = dirname(manifest_path);
+    const files = readdirSync(folder).filter((file) => /^(licen[cs]e|copying|notice|unlicense)/i.test(file));
+    const needed = files.filter((file) => !OTHER.test(file));
+    // The crates of napi-rs come without the licence that its npm package has.
+    const paths = (needed.length > 0 ? needed : files).map((file) => join(folder, file));
+    if (paths.length === 0 && name.startsWith('napi')) paths.push(join(root, 'node_modules/@napi-rs/cli/LICENSE'));
+    if (paths.length === 0) throw new Error(`${name} ${version} comes without the text of its licence`);
+    for (const path of paths) {
+      const text = readFileSync(path, 'utf8').replaceAll('\r', '').trim();
+      users.set(text, [...(users.get(text) ?? []), `${name} ${version}`]);
+    }
+  }
+  return [...users].map(([text, names]) => `${names.join(', ')}\n\n${text}\n`).join(`\n${'-'.repeat(80)}\n\n`);
+}
+
+/** For the target's package, with the checksums of Cargo.lock. */
+export function sbom({ triple, name }) {
+  const { byId, links, linked, addon } = crates(triple);
   const lock = readFileSync(join(root, 'Cargo.lock'), 'utf8');
   const checksum = (crate) =>
     new RegExp(`name = "${crate.name}"\nversion = "${crate.version}"\n[^[]*checksum = "(\\w+)"`).exec(lock)?.[1];
@@ -54,10 +84,10 @@ export function sbom({ triple, name }) {
         licenses: [{ expression: license }],
       },
     },
-    components: [...linked].map(component),
+    components: linked.map(component),
     dependencies: [
       { ref: self, dependsOn: [purl(addon)] },
-      ...[...linked].map((id) => ({ ref: purl(id), dependsOn: links.get(id).map(purl) })),
+      ...linked.map((id) => ({ ref: purl(id), dependsOn: links.get(id).map(purl) })),
     ],
   };
 }

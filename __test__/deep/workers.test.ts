@@ -1,3 +1,3 @@
 import { workers } from '../hazards/workers.ts';
 
-workers({ terminations: 500, exits: 20 });
+workers({ terminations: 100, exits: 20 });
