@@ -105,8 +105,9 @@ pub struct ManyHits {
 }
 
 impl From<BatchHits> for ManyHits {
-    fn from(hits: BatchHits) -> ManyHits {
-        let (counts, distances) = (Copied(hits.counts.clone()), Copied(hits.distances.clone()));
+    fn from(mut hits: BatchHits) -> ManyHits {
+        // Ids are found by the counts; nobody asks for the distances again.
+        let (counts, distances) = (Copied(hits.counts.clone()), Copied(std::mem::take(&mut hits.distances)));
         ManyHits { columns: BatchColumns { k: hits.k as u32, counts, distances }, names: Names(hits) }
     }
 }
