@@ -7,9 +7,8 @@
 //! ```
 //! Where there is a filter, `filtered` does this.
 
-use std::sync::Mutex;
-use std::sync::TryLockError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Instant;
 
 use auspex_kernel::Kernels;
@@ -82,27 +81,36 @@ pub(crate) struct Scratches {
     longest_wait: AtomicU64,
 }
 
+/// How often a search looks whether another thread is done with the list of free memory, which takes that less than a
+/// microsecond, unless the system has stopped it there.
+const LOOKS: usize = 256;
+
 impl Scratches {
-    /// Runs `body` with scratch memory; waits at most for another thread to take or return its own.
+    /// Runs `body` with scratch memory: some that is free, or, where another thread does not get done with the list of it,
+    /// new. So no search waits for one that does not run.
     pub fn with<T>(&self, body: impl FnOnce(&mut Scratch) -> T) -> T {
-        let mut scratch = self.lock(|free| free.pop()).unwrap_or_default();
+        let mut scratch = self.free().and_then(|mut free| free.pop()).unwrap_or_default();
         let result = body(&mut scratch);
-        self.lock(|free| free.push(scratch));
+        if let Some(mut free) = self.free() {
+            free.push(scratch);
+        }
         result
     }
 
-    fn lock<T>(&self, body: impl FnOnce(&mut Vec<Scratch>) -> T) -> T {
-        let mut free = match self.free.try_lock() {
-            Ok(free) => free,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                let start = Instant::now();
-                let free = self.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                self.longest_wait.fetch_max(start.elapsed().as_nanos() as u64, Relaxed);
-                free
+    fn free(&self) -> Option<MutexGuard<'_, Vec<Scratch>>> {
+        let mut start = None;
+        for _ in 0..LOOKS {
+            match self.free.try_lock() {
+                Ok(free) => return Some(free),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => {
+                    let start = start.get_or_insert_with(Instant::now);
+                    std::hint::spin_loop();
+                    self.longest_wait.fetch_max(start.elapsed().as_nanos() as u64, Relaxed);
+                }
             }
-        };
-        body(&mut free)
+        }
+        None
     }
 
     /// The longest that a search has waited for this library, in nanoseconds.
@@ -248,5 +256,23 @@ impl Search<'_> {
                 top.push(exact::key(self.config.metric, raw, rows.inverse_norm(row)), row, tie);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_search_waits_for_a_thread_that_was_stopped_at_the_list_of_free_memory() {
+        let scratches = Scratches::default();
+        let stopped = scratches.free.lock().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| scratches.with(|scratch| scratch.rows.push(7))).join().unwrap();
+        });
+        assert!(scratches.longest_wait() > 0);
+        drop(stopped);
+        scratches.with(|scratch| scratch.rows.push(1));
+        assert_eq!(scratches.with(|scratch| scratch.rows.clone()), [1]);
     }
 }
