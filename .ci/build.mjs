@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -102,14 +102,44 @@ function zig() {
   return join(venv, 'bin');
 }
 
+/** What `exports` names, in dist/. */
+const ENTRIES = ['index', 'electron/index', 'electron/renderer'];
+
 function dist() {
   rmSync(`${root}/dist`, { recursive: true, force: true });
   mkdirSync(`${root}/dist`);
   run('npx', ['--no-install', 'tsc', '-p', 'tsconfig.json']);
+  declarations();
   // One implementation and one set of types: those of ESM are those of CommonJS.
-  const names = Object.keys(require('../dist/index.js')).sort();
-  writeFileSync(`${root}/dist/index.mjs`, `export { ${names.join(', ')} } from './index.js';\n`);
-  writeFileSync(`${root}/dist/index.d.mts`, "export * from '../index.js';\n");
+  for (const entry of ENTRIES) {
+    const names = Object.keys(require(`../dist/${entry}.js`)).sort();
+    const file = basename(entry);
+    writeFileSync(`${root}/dist/${entry}.mjs`, `export { ${names.join(', ')} } from './${file}.js';\n`);
+    const types = entry === 'index' ? '../index.js' : `./${file}.js`;
+    writeFileSync(`${root}/dist/${entry}.d.mts`, `export * from '${types}';\n`);
+  }
+}
+
+/** Keeps the types of the entries but the first, whose types stand in index.d.ts: from there they take what they share. */
+function declarations() {
+  const kept = new Map();
+  const keep = (file) => {
+    const path = join(root, 'dist', `${file}.d.ts`);
+    if (kept.has(path)) return;
+    kept.set(path, '');
+    const shared = '../'.repeat(file.split('/').length);
+    const text = readFileSync(path, 'utf8').replace(/(from|import\() ?'(\.[^']*)'/g, (all, how, name) => {
+      const target = join(dirname(file), name);
+      if (/^(types|errors)$/.test(target)) return `${how} '${shared}index'`.replace('( ', '(');
+      keep(target);
+      return all;
+    });
+    kept.set(path, text);
+  };
+  ENTRIES.slice(1).forEach(keep);
+  for (const name of readdirSync(`${root}/dist`, { recursive: true }))
+    if (name.endsWith('.d.ts')) rmSync(join(root, 'dist', name));
+  for (const [path, text] of kept) writeFileSync(path, text);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -27,14 +27,24 @@ const files = {
   'main.mjs': `import { open } from 'auspex';\nexport const done = (async () => {${main}})();\nawait done;\n`,
   'main.cjs': `const { open } = require('auspex');\n(async () => {${main}})().catch((e) => { console.error(e); process.exit(1); });\n`,
   'same.mjs': `import { createRequire } from 'node:module';\nimport * as esm from 'auspex';
-const cjs = createRequire(import.meta.url)('auspex');
-for (const name of new Set([...Object.keys(cjs), ...Object.keys(esm)])) if (cjs[name] !== esm[name]) throw new Error(name);\n`,
+import * as electron from 'auspex/electron';\nimport * as renderer from 'auspex/electron/renderer';
+const require = createRequire(import.meta.url);
+const entries = { auspex: esm, 'auspex/electron': electron, 'auspex/electron/renderer': renderer };
+for (const [entry, one] of Object.entries(entries)) {
+  const other = require(entry);
+  for (const name of new Set([...Object.keys(other), ...Object.keys(one)]))
+    if (other[name] !== one[name]) throw new Error(entry + ': ' + name);
+}
+if (esm.AuspexError !== renderer.AuspexError) throw new Error('two classes of errors');\n`,
   'missing.cjs': `require('auspex').open({ dim: 2 }).catch((e) => console.log(e.code, e.message));\n`,
   'esm.mts': `import { type Hit, open } from 'auspex';
 export const hits: Promise<Hit<{ title: string }>[]> = open<{ title: string }>({ dim: 2 }).then((c) => c.search([1, 2]));\n`,
   'cjs.cts': `import auspex = require('auspex');
 export const size: Promise<number> = auspex.open({ dim: 2 }).then((c) => c.size);\n`,
-  'uses.mts': readFileSync(join(root, '__test__/types.ts'), 'utf8').replace('../dist/index.mjs', 'auspex'),
+  'uses.mts': readFileSync(join(root, '__test__/types.ts'), 'utf8')
+    .replace('../dist/index.mjs', 'auspex')
+    .replace('../dist/electron/index.mjs', 'auspex/electron')
+    .replace('../dist/electron/renderer.mjs', 'auspex/electron/renderer'),
 };
 
 function project(name, ...specs) {
@@ -84,7 +94,7 @@ function look({ name, target, files: packed, folder }) {
   if (scripts) throw new Error(`${name} has scripts`);
   const allowed = target
     ? /^(package\.json|README\.md|LICENSE|sbom\.cdx\.json|THIRD-PARTY-LICENSES|auspex\.[\w-]+\.node)$/
-    : /^(package\.json|README\.md|LICENSE|index\.d\.ts|dist\/\w+\.(js|mjs|d\.mts))$/;
+    : /^(package\.json|README\.md|LICENSE|index\.d\.ts|dist\/(electron\/)?\w+\.(js|mjs|d\.m?ts))$/;
   const stray = packed.filter((path) => !allowed.test(path));
   if (stray.length > 0) throw new Error(`${name} packs ${stray.join(', ')}`);
   const wanted = target ? undefined : targets().map((each) => [`auspex-${each.name}`, version]);

@@ -1,4 +1,6 @@
 /** Uses that must compile, and uses that must not. Never run. */
+import { connect, serve } from '../dist/electron/index.mjs';
+import { AuspexError, connect as connectWindow } from '../dist/electron/renderer.mjs';
 import {
   type Batch,
   type Collection,
@@ -151,6 +153,42 @@ export async function uses(v: Float32Array) {
     ok,
     newer,
   ] satisfies unknown[];
+}
+
+export async function ports(c: LocalCollection<Doc>, web: WebPort, main: MainPort) {
+  const server = serve(c, main);
+  serve({ docs: c, others: await open({ dim: 2 }) }, web, { mode: 'readonly' });
+  server.close();
+  const docs: Collection<Doc> = await connect<Doc>(main, { name: 'docs', signal: AbortSignal.timeout(10) });
+  const far = await connectWindow(web);
+  far satisfies Collection;
+  const hits: Hit<Doc>[] = await docs.search([1, 2, 3], { filter: { year: 3 } });
+
+  // @ts-expect-error no port
+  serve(c, {});
+  // @ts-expect-error no collection
+  serve({ docs: 5 }, main);
+  // @ts-expect-error no such mode
+  serve(c, main, { mode: 'append' });
+  // @ts-expect-error only in the process that has it
+  docs.searchSync([1, 2, 3]);
+
+  return [hits, new AuspexError('ERR_IO', 'x').code satisfies 'ERR_IO' | string];
+}
+
+/** The web's port, as TypeScript's own library has it. */
+interface WebPort {
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void;
+  postMessage(message: unknown, options?: { transfer?: ArrayBuffer[] }): void;
+  start(): void;
+  close(): void;
+}
+
+/** Electron's port. */
+interface MainPort {
+  postMessage(message: unknown, transfer?: MainPort[]): void;
+  start(): void;
+  close(): void;
 }
 
 export const anyOne = (c: LocalCollection): Collection => c;

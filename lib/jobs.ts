@@ -1,5 +1,6 @@
 import type { Token } from '../crates/node/binding';
-import { cancellable, onAbort } from './native';
+import { cancellable } from './native';
+import { onAbort } from './signal';
 import type { JobOptions } from './types';
 
 /** At most ten reports in any second, the last one included. */

@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { isAuspexError, rangeError, show } from './errors';
 import { reporter } from './jobs';
-import { onAbort } from './native';
 import { readOptions, type Schema } from './options';
 import { type Columns, orTooMuch, readRows, rowsIn } from './rows';
+import { onAbort } from './signal';
 import type { LoadOptions } from './types';
 
 /** Floats in a batch: 8 MiB. */

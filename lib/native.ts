@@ -1,10 +1,14 @@
 import { existsSync } from 'node:fs';
-import { types } from 'node:util';
+import { inspect, types } from 'node:util';
 import type * as Binding from '../crates/node/binding';
-import { AuspexError, rethrow } from './errors';
+import { AuspexError, rethrow, showBy } from './errors';
+import { onAbort } from './signal';
 
 /** How the names of a platform's packages end: with two, its libc decides. */
 const ABIS: Record<string, string[]> = { linux: ['-gnu', '-musl'], darwin: [''], win32: ['-msvc'] };
+
+const LIMITS = { customInspect: false, depth: 0, maxArrayLength: 3, maxStringLength: 40 };
+showBy((value) => inspect(value, { ...LIMITS, breakLength: Number.POSITIVE_INFINITY }));
 
 let loaded: typeof Binding | undefined;
 
@@ -72,27 +76,4 @@ export async function cancellable<T>(run: (token: Binding.Token) => Promise<T>, 
   } finally {
     off();
   }
-}
-
-/** The calls that wait for a signal: one listener, however many they are. */
-class Waiting extends Set<() => void> {
-  handleEvent(): void {
-    for (const call of this) call();
-  }
-}
-
-const waiting = new WeakMap<AbortSignal, Waiting>();
-
-/** Calls `then` when the signal aborts, unless what it returns was called before. */
-export function onAbort(signal: AbortSignal | undefined, then: () => void): () => void {
-  if (!signal) return () => {};
-  const calls = waiting.get(signal) ?? new Waiting();
-  const call = () => then();
-  if (calls.add(call).size === 1) {
-    waiting.set(signal, calls);
-    signal.addEventListener('abort', calls);
-  }
-  return () => {
-    if (calls.delete(call) && calls.size === 0) signal.removeEventListener('abort', calls);
-  };
 }

@@ -1,0 +1,3 @@
+export { AuspexError, isAuspexError } from '../errors';
+export { type ConnectOptions, connect } from './client';
+export type { Port } from './ports';
