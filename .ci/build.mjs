@@ -103,7 +103,7 @@ function zig() {
 }
 
 /** What `exports` names, in dist/. */
-const ENTRIES = ['index', 'electron/index', 'electron/renderer'];
+const ENTRIES = ['index', 'electron/index', 'electron/renderer', 'langchain'];
 
 function dist() {
   rmSync(`${root}/dist`, { recursive: true, force: true });
@@ -111,13 +111,22 @@ function dist() {
   run('npx', ['--no-install', 'tsc', '-p', 'tsconfig.json']);
   declarations();
   // One implementation and one set of types: those of ESM are those of CommonJS.
-  for (const entry of ENTRIES) {
+  for (const entry of ENTRIES.filter((each) => each !== 'langchain')) {
     const names = Object.keys(require(`../dist/${entry}.js`)).sort();
     const file = basename(entry);
     writeFileSync(`${root}/dist/${entry}.mjs`, `export { ${names.join(', ')} } from './${file}.js';\n`);
     const types = entry === 'index' ? '../index.js' : `./${file}.js`;
     writeFileSync(`${root}/dist/${entry}.d.mts`, `export * from '${types}';\n`);
   }
+  // But LangChain has two implementations: a class extends that of whoever imports it. All else of ours stays one.
+  const ts = require('typescript');
+  const source = readFileSync(`${root}/lib/langchain.ts`, 'utf8');
+  const { outputText } = ts.transpileModule(source, {
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+  });
+  const named = (text) => text.replace(/(?<=from ')(\.[^']+)(?=')/g, '$1.js');
+  writeFileSync(`${root}/dist/langchain.mjs`, named(outputText));
+  writeFileSync(`${root}/dist/langchain.d.mts`, named(readFileSync(`${root}/dist/langchain.d.ts`, 'utf8')));
 }
 
 /** Keeps the types of the entries but the first, whose types stand in index.d.ts: from there they take what they share. */
@@ -127,12 +136,12 @@ function declarations() {
     const path = join(root, 'dist', `${file}.d.ts`);
     if (kept.has(path)) return;
     kept.set(path, '');
-    const shared = '../'.repeat(file.split('/').length);
-    const text = readFileSync(path, 'utf8').replace(/(from|import\() ?'(\.[^']*)'/g, (all, how, name) => {
+    const index = `${'../'.repeat(file.split('/').length)}index`;
+    const text = readFileSync(path, 'utf8').replace(/(?<=from ')\.[^']*(?=')/g, (name) => {
       const target = join(dirname(file), name);
-      if (/^(types|errors)$/.test(target)) return `${how} '${shared}index'`.replace('( ', '(');
+      if (/^(types|errors)$/.test(target)) return index;
       keep(target);
-      return all;
+      return name;
     });
     kept.set(path, text);
   };
