@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { inspect, types } from 'node:util';
 import type * as Binding from '../crates/node/binding';
 import { AuspexError, rethrow, showBy } from './errors';
@@ -18,11 +19,15 @@ export const native = (): typeof Binding => (loaded ??= load(process.platform, p
 function load(platform: string, arch: string): typeof Binding {
   const names = (/^(x64|arm64)$/.test(arch) ? (ABIS[platform] ?? []) : []).map((abi) => `${platform}-${arch}${abi}`);
   const failures: NodeJS.ErrnoException[] = [];
+  // No addon can be loaded from inside of an app.asar. What was packed with it lies in app.asar.unpacked, at the same place.
+  const outside = __dirname.replace(/\.asar(?=[\\/])/, '.asar.unpacked');
   for (const name of names) {
     // Literals inside `try`: bundlers see every package, and go on without those that are not installed.
     try {
       const built = `${__dirname}/../crates/node/auspex.${name}.node`;
+      const unpacked = resolve(outside, `../../auspex-${name}/auspex.${name}.node`);
       if (existsSync(built)) return module.require(built);
+      if (outside !== __dirname && existsSync(unpacked)) return module.require(unpacked);
       if (name === 'linux-x64-gnu') return require('auspex-linux-x64-gnu');
       if (name === 'linux-x64-musl') return require('auspex-linux-x64-musl');
       if (name === 'linux-arm64-gnu') return require('auspex-linux-arm64-gnu');
