@@ -71,7 +71,8 @@ test('in an app that is packed with asar, the addon is loaded from app.asar.unpa
   t.deepEqual(outside, [join(`node_modules/auspex-${target}`, `auspex.${target}.node`)]);
   cpSync(join(packed, 'app.asar.unpacked'), join(resources, 'app.asar.unpacked'), { recursive: true });
 
-  const run = () => execFileSync(process.execPath, [join(resources, 'app.asar/main.js')], { encoding: 'utf8', stdio: 'pipe' });
+  const run = () =>
+    execFileSync(process.execPath, [join(resources, 'app.asar/main.js')], { encoding: 'utf8', stdio: 'pipe' });
   const [path = '', id] = run().trim().split('\n');
   t.is(id, 'a');
   t.is(join(path), join(resources, 'app.asar.unpacked', outside[0] ?? ''));
