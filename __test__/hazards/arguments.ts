@@ -1,7 +1,14 @@
 /** Wrong arguments: every method, argument and bad value. */
 import { inspect } from 'node:util';
 import test from 'ava';
-import { AuspexError, exactSearch, isAuspexError, type LocalCollection, open } from '../../dist/index.mjs';
+import {
+  AuspexError,
+  type Collection,
+  exactSearch,
+  isAuspexError,
+  type LocalCollection,
+  open,
+} from '../../dist/index.mjs';
 import { ids, random, vectors } from '../harness.ts';
 import { sound, unlike } from './harness.ts';
 
@@ -403,6 +410,40 @@ export function table(): void {
     await t.throwsAsync(() => wide.searchBatch(endless as never), memory);
     t.is(c.size, 1);
   });
+}
+
+function isSendable(value: unknown): boolean {
+  try {
+    structuredClone(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Registers the table for a collection at the other end of a port: what cannot even be sent is named as well. */
+export function tableOf(far: (near: C) => Promise<Collection<object>>): void {
+  const near = new Set(['open', 'exactSearch', 'searchSync']);
+  for (const method of new Set(slots.map((each) => each.method).filter((each) => !near.has(each)))) {
+    test(`${method}: wrong arguments are named over a port, and nothing changes`, async (t) => {
+      const c = await opened();
+      const collection = (await far(c)) as C;
+      const before = c.searchSync([1, 2, 3], { include: { vector: true } });
+      const failures: string[] = [];
+      for (const each of slots.filter((one) => one.method === method)) {
+        for (const bad of all) {
+          // Without a port some promise or function is as good as an empty object.
+          if (each.takes(bad[1]) && !isSendable(bad[1])) continue;
+          const why = await wrong(collection, each, bad);
+          if (why) failures.push(`${each.call}, ${bad[0]}: ${why}`);
+        }
+      }
+      t.deepEqual(failures, []);
+      t.is(c.size, 20);
+      t.deepEqual(c.searchSync([1, 2, 3], { include: { vector: true } }), before);
+      await collection.close();
+    });
+  }
 }
 
 /** Registers a fuzz of so many calls, each with at least one value that its argument does not take. */

@@ -3,7 +3,7 @@ import { AuspexError, isAuspexError, typeError } from '../errors';
 import { readOptions, required, type Schema } from '../options';
 import { onAbort } from '../signal';
 import type * as Api from '../types';
-import { pack, packRows, unsendable } from './packing';
+import { nameOf, pack, packRows, unsendable } from './packing';
 import { type Port, type Wire, wireOf } from './ports';
 import {
   type Failure,
@@ -329,7 +329,7 @@ class Remote {
     try {
       return await this.#track(session.ask(request, ask));
     } catch (error) {
-      const parts = takes.map((name, i) => [name, args[i]] as const);
+      const parts = takes.map((name, i) => [nameOf(name, args[i]), args[i]] as const);
       throw isUncloned(error) ? unsendable(parts, error) : error;
     } finally {
       for (const off of offs) off?.();

@@ -40,7 +40,7 @@ function packOne(name: Argument, value: unknown, packed: Packed): unknown {
   if (name === 'filter') return value === undefined ? undefined : packFilter(value);
   if (!isObject(value) || Array.isArray(value)) return value;
   if (name === 'patch') return packPatch(value, packed.transfer);
-  if (name === 'what') return packOptions(value);
+  if (name === 'what') return 'filter' in value ? packOptions(value) : value;
   if (name !== 'options') return value;
   const { signal, onProgress, ...options } = packOptions(value);
   if (signal instanceof AbortSignal) packed.signal = signal;
@@ -146,9 +146,15 @@ function isObject(value: unknown): value is Record<string, unknown> {
 export function unsendable(parts: readonly (readonly [name: string, value: unknown])[], cause: unknown): unknown {
   const part = parts.find(([, value]) => !isSendable(value));
   if (!part) return cause;
-  const what = 'something that can be sent to another process (no function, symbol or promise)';
   const [path, value] = blame(...part);
+  const what = 'something that can be sent to another process (no function, symbol or promise)';
   return Object.assign(typeError(path, what, value), { cause });
+}
+
+/** What a message calls an argument. */
+export function nameOf(name: Argument, value: unknown): string {
+  if (name !== 'what') return name;
+  return Array.isArray(value) ? 'ids' : 'id';
 }
 
 function blame(path: string, value: unknown): [string, unknown] {

@@ -160,11 +160,12 @@ class Server {
       throw new AuspexError('ERR_READ_ONLY', `${method}: the collection is served with mode 'readonly'`);
     const args = shape.takes.map((_, i) => request.args[i]);
     const options = shape.takes.indexOf('options');
-    const given = args[options] ?? {};
-    if (options >= 0 && typeof given === 'object' && !Array.isArray(given)) {
+    const given = args[options] === undefined ? {} : args[options];
+    if (options >= 0 && typeof given === 'object' && given !== null && !Array.isArray(given)) {
       const onProgress = (each: never) => this.#post({ kind: 'progress', call, progress: each });
       const stop = (signal || shape.ends) && { signal: controller.signal };
-      args[options] = { ...given, ...stop, ...(progress && { onProgress }) };
+      // What was sent in their place is wrong, and for the collection to refuse.
+      args[options] = { ...stop, ...(progress && { onProgress }), ...given };
     }
     if (shape.changes && !shape.ends) this.#writes.add(controller);
     if (method === 'items') return this.#items(call, collection, args);

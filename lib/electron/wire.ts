@@ -32,7 +32,7 @@ export const METHODS = {
   update: { takes: ['id', 'patch'], changes: true },
   delete: { takes: ['what'], changes: true },
   clear: { takes: [], changes: true },
-  get: { takes: ['id', 'options'] },
+  get: { takes: ['what', 'options'] },
   has: { takes: ['id'] },
   count: { takes: ['filter'] },
   items: { takes: ['options'] },
