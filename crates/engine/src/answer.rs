@@ -217,6 +217,8 @@ pub struct Stats {
     pub max_wait_ms: f64,
     /// What the user should know.
     pub notices: Vec<String>,
+    /// Candidates held by searches that give no `efSearch`.
+    pub ef_search: u32,
     /// Instruction set of the kernels.
     pub isa: &'static str,
     /// Threads that build.

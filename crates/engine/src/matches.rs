@@ -75,6 +75,11 @@ impl<'a> Matches<'a> {
         Ok(self)
     }
 
+    /// What they match.
+    pub fn filter(&self) -> &'a Filter {
+        self.filter
+    }
+
     /// Rows that match, of those that are not open.
     pub fn len(&self) -> usize {
         self.counts.0

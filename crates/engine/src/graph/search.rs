@@ -148,6 +148,15 @@ pub(crate) struct Counts {
     pub rescored: u64,
 }
 
+impl Counts {
+    /// Adds what another walk did.
+    pub fn add(&mut self, other: &Counts) {
+        self.visited += other.visited;
+        self.distances += other.distances;
+        self.rescored += other.rescored;
+    }
+}
+
 /// The memory of a walk, used again and again.
 #[derive(Default)]
 pub(crate) struct Walk {
