@@ -18,6 +18,7 @@ import {
   readVectors,
   rowsIn,
 } from './rows';
+import { traceable } from './trace';
 import type * as Api from './types';
 import type { LocalCollection, Metadata, OpenOptions } from './types';
 import { writesOf } from './writes';
@@ -331,6 +332,8 @@ class NativeBacked {
     });
   }
 }
+
+traceable(NativeBacked.prototype);
 
 /** So many rows' metadata. The text of a file may be anything, if somebody made its checksums right. */
 function parse(text: string, rows: number): unknown[] {

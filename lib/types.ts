@@ -251,6 +251,25 @@ export interface Progress {
   rowsPerSecond: number;
 }
 
+/**
+ * What subscribers of the tracing channels `auspex:search`, `auspex:read`, `auspex:write` and `auspex:job` get
+ * (`node:diagnostics_channel`): one object a call, for all that is told of it.
+ */
+export interface Traced {
+  /** The method that was called. */
+  readonly method: string;
+  /** The collection's folder, `undefined` in memory; its dimension and metric. */
+  readonly path: string | undefined;
+  readonly dim: number;
+  readonly metric: Metric;
+  /** What it was called with, as it was given: not to be changed. */
+  readonly args: readonly unknown[];
+  /** What it returned, or resolved with. */
+  result?: unknown;
+  /** What it threw, or rejected with. */
+  error?: unknown;
+}
+
 /** What `verify` found. */
 export interface VerifyReport {
   /** Whether nothing is wrong. */
