@@ -43,7 +43,7 @@ const INCLUDE: Schema<Api.Include> = { metadata: 'boolean', vector: 'boolean' };
 const RECALL: Schema<Api.RecallOptions<unknown>> = {
   k: 'number',
   sample: 'number',
-  efSearch: 'object',
+  efSearch: 'any',
   filter: 'any',
   signal: 'signal',
   onProgress: 'function',
@@ -258,7 +258,7 @@ class NativeBacked {
   async estimateRecall(options?: unknown): Promise<Api.RecallPoint[]> {
     const { signal, onProgress, filter, efSearch, ...rest } = readOptions<Api.RecallOptions<unknown>>(options, RECALL);
     const text = filter === undefined ? {} : { filter: readFilter(filter) };
-    const query = { ...rest, ...text, ...(efSearch && { efSearch: readNumbers(efSearch, 'efSearch') }) };
+    const query = { ...rest, ...text, ...(efSearch !== undefined && { efSearch: readNumbers(efSearch, 'efSearch') }) };
     return this.#job('estimateRecall', { signal, onProgress }, (collection, token) =>
       collection.estimateRecall(query, token),
     );
