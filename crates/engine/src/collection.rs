@@ -616,7 +616,7 @@ impl Collection {
     /// The filter is none, or the collection is closed.
     pub fn cursor(&self, filter: Option<&str>) -> Result<Cursor> {
         let filter = filter.map(Filter::parse).transpose()?;
-        Ok(Cursor { view: self.view()?, next: 0, filter })
+        Ok(Cursor { view: self.view()?, next: 0, filter, known: None })
     }
 
     /// Figures about the collection. Reachability and degrees are counted once a write.
