@@ -54,7 +54,10 @@ export interface BuildOptions {
   m?: number;
   /** Candidates held while a row is linked: 64 when left out. More is a better graph, built more slowly. */
   efConstruction?: number;
-  /** Candidates held while searching, unless the call says otherwise: 64 when left out. Raised to `k`. */
+  /**
+   * Candidates held while searching, unless the call says otherwise: when left out what `tune` found, or 64. Raised to
+   * `k`.
+   */
   efSearch?: number;
   /** Of the levels of nodes: 42 when left out. The same rows, options and seed give the same graph. */
   seed?: number;
@@ -82,6 +85,13 @@ interface Bytes {
   mapped: number;
   /** On disk. */
   disk: number;
+}
+/** Hits that are near the query and far from one another. */
+export interface Diversify {
+  /** What nearness counts against difference, 0 to 1: 0.5 when left out. 1 takes the nearest only. */
+  lambda?: number;
+  /** The nearest rows among which hits are chosen: `4 * k` when left out, at least `k`. */
+  fetch?: number;
 }
 /** Exact neighbours. Hit `h < counts[q]` of query `q` is at `q * k + h`. */
 export interface ExactHits {
@@ -129,6 +139,17 @@ export interface Problem {
   /** What, for a person. */
   detail: string;
 }
+/** How well searches with one `efSearch` do. */
+export interface RecallPoint {
+  /** Candidates held. */
+  efSearch: number;
+  /** Share of the true neighbours that were found, 0 to 1; 1 where there are none. */
+  recall: number;
+  /** Microseconds that half of the searches took at most. */
+  p50Us: number;
+  /** Microseconds that 99 of 100 searches took at most. */
+  p99Us: number;
+}
 /** Numbers about a collection. */
 export interface Stats {
   /** Live rows. */
@@ -147,6 +168,8 @@ export interface Stats {
   maxWaitMs: number;
   /** What a person should know. */
   notices: Array<string>;
+  /** Candidates held by searches that give no `efSearch`. */
+  efSearch: number;
   /** The instruction set in use. */
   isa: Isa;
   /** Threads this collection may use. */
@@ -322,6 +345,14 @@ export type Patch<M> = {
 };
 /** What `load` takes. */
 export type RowStream<M> = AsyncIterable<InputItem<M> | Batch<M>> | Iterable<InputItem<M> | Batch<M>>;
+/**
+ * Hits by groups. A row's group is named by the string, finite number or boolean that it has in `field`; a row that has
+ * none of these there (or null, an array, an object) is in no group, and no hit. `size`: hits of a group, 1 when left out.
+ */
+export interface GroupBy<M = Metadata> {
+  field: keyof M & string;
+  size?: number;
+}
 /** How to search rows with metadata M. */
 export interface SearchOptions<M = Metadata, I = Include> {
   /** How many hits: 10 when left out. Fewer come back when fewer rows match; never padded. */
@@ -334,9 +365,21 @@ export interface SearchOptions<M = Metadata, I = Include> {
   offset?: number;
   /** Only rows that match are hits. */
   filter?: Filter<M>;
+  /**
+   * The nearest `k` groups instead of the nearest `k` rows: of each its nearest `size` rows, one after the other, the group
+   * with the nearest row first. As many groups come back as there are, up to `k`. `offset` leaves out groups. Faster where
+   * `fields` has the field; without, all metadata may be read.
+   */
+  groupBy?: GroupBy<M>;
+  /**
+   * Hits that differ from one another (maximal marginal relevance): each of the `k` is the one, of the nearest `fetch`
+   * rows, with the least `lambda * distance - (1 - lambda) * (distance to the nearest hit before it)`. They come in the
+   * order in which they are chosen. Not with `offset` or `groupBy`.
+   */
+  diversify?: Diversify;
   /** Keeps those of the `k` nearest whose `distance` is at most this. */
   maxDistance?: number;
-  /** Candidates held while searching: the collection's when left out. More finds more of the true neighbours. */
+  /** Candidates held while searching: the collection's (see `tune`) when left out. More finds more of the true neighbours. */
   efSearch?: number;
   /** `true` compares the query with every row that matches: `false` when left out. */
   exact?: boolean;
@@ -345,6 +388,8 @@ export interface SearchOptions<M = Metadata, I = Include> {
   /** Aborting rejects with `signal.reason` and stops the work. */
   signal?: AbortSignal;
 }
+/** How to search for many. */
+export type BatchOptions<M = Metadata> = Omit<SearchOptions<M>, "include" | "offset" | "groupBy" | "diversify">;
 /** How to run what may take long. */
 export interface JobOptions {
   /** Aborting ends the work, which then leaves nothing behind, and rejects with `signal.reason`. */
@@ -354,6 +399,22 @@ export interface JobOptions {
    * goes on and then rejects with what was thrown, although all was done.
    */
   onProgress?: (progress: Progress) => void;
+}
+/** What to measure. */
+export interface RecallOptions<M = Metadata> extends JobOptions {
+  /** Hits of a search: 10 when left out. */
+  k?: number;
+  /** Rows that are queries: 200 when left out, at most 10,000; all where there are fewer. */
+  sample?: number;
+  /** Numbers of candidates to search with, 1 to 64 of them: the one in use when left out. */
+  efSearch?: readonly number[];
+  /** Only rows that match are hits. Queries are rows whether they match or not. */
+  filter?: Filter<M>;
+}
+/** What to reach. `targetRecall`: greater than 0, at most 1. `k`: hits of a search, 10 when left out. */
+export interface TuneOptions extends JobOptions {
+  targetRecall: number;
+  k?: number;
 }
 /** How to write. The signal counts until the batch is in the log; after that the call resolves. */
 export interface WriteOptions extends JobOptions {
@@ -378,6 +439,24 @@ export interface Progress {
   total: number | undefined;
   /** Since the call. */
   rowsPerSecond: number;
+}
+/**
+ * What subscribers of the tracing channels `auspex:search`, `auspex:read`, `auspex:write` and `auspex:job` get
+ * (`node:diagnostics_channel`): one object a call, for all that is told of it.
+ */
+export interface Traced {
+  /** The method that was called. */
+  readonly method: string;
+  /** The collection's folder, `undefined` in memory; its dimension and metric. */
+  readonly path: string | undefined;
+  readonly dim: number;
+  readonly metric: Metric;
+  /** What it was called with, as it was given: not to be changed. */
+  readonly args: readonly unknown[];
+  /** What it returned, or resolved with. */
+  result?: unknown;
+  /** What it threw, or rejected with. */
+  error?: unknown;
 }
 /** What `verify` found. */
 export interface VerifyReport {
@@ -499,7 +578,7 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    * @param queries n vectors of `dim` numbers
    * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the query
    */
-  searchBatch(queries: VectorBatch, options?: Omit<SearchOptions<M>, "include" | "offset">): Promise<BatchHits>;
+  searchBatch(queries: VectorBatch, options?: BatchOptions<M>): Promise<BatchHits>;
   /**
    * The rows nearest to a row, itself left out.
    *
@@ -508,6 +587,27 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   similar<const I extends Include = {}>(id: string, options?: SearchOptions<M, I>): Promise<Hit<M, I>[]>;
   /** Runs a search and says how it ran. */
   explain(query: Query, options?: SearchOptions<M>): Promise<Explain>;
+  /**
+   * How many of the true neighbours searches find on this collection's own rows: some of them, chosen by the seed, are
+   * searched for, each itself left out, one after the other; the truth is an exact search for each.
+   *
+   * @returns a point for each of `efSearch`, in their order
+   * @throws ERR_FILTER, ERR_ARGUMENT
+   * @example
+   * for (const { efSearch, recall, p50Us } of await notes.estimateRecall({ efSearch: [32, 64, 128] }))
+   *   console.log(efSearch, recall, p50Us);
+   */
+  estimateRecall(options?: RecallOptions<M>): Promise<RecallPoint[]>;
+  /**
+   * Finds the smallest `efSearch` that reaches a recall on 200 of this collection's own rows, and keeps it with the
+   * collection: searches use it that give none, where `open` gave none. A collection of so few rows that it has no graph
+   * keeps nothing: every search is exact. Tune again when the rows have changed much.
+   *
+   * @throws ERR_ARGUMENT, with the best recall, when no `efSearch` up to 4,096 reaches it; ERR_READ_ONLY
+   * @example
+   * const { efSearch } = await notes.tune({ targetRecall: 0.98 });
+   */
+  tune(options: TuneOptions): Promise<RecallPoint>;
   /** Numbers about the collection. Reads the whole graph. */
   stats(): Promise<Stats>;
   /** Makes every write called so far survive a power loss. In memory it only waits for them. */
@@ -545,7 +645,8 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   snapshot(directory: string, options?: JobOptions): Promise<void>;
   /**
    * Waits for the writes called so far, makes them durable, and closes. Idempotent. Calls made after it reject with
-   * ERR_CLOSED; calls made before it finish, but `compact`, `verify` and `snapshot`, which it ends with ERR_CLOSED.
+   * ERR_CLOSED; calls made before it finish, but jobs, which it ends with ERR_CLOSED: `compact`, `verify`, `snapshot`,
+   * `estimateRecall` and `tune`.
    */
   close(): Promise<void>;
 }

@@ -10,6 +10,7 @@ import {
   type LocalCollection,
   open,
   type Progress,
+  type RecallPoint,
 } from '../dist/index.mjs';
 
 interface Doc {
@@ -60,6 +61,11 @@ export async function uses(v: Float32Array) {
   await c.searchBatch([v], { filter: { title: null } });
   await c.search(v, { offset: 20, k: 10, maxDistance: 0.5 });
   await c.searchBatch([v], { maxDistance: 0.5 });
+  await c.search(v, { groupBy: { field: 'year', size: 3 }, k: 4 });
+  await c.similar('a', { diversify: { lambda: 0.5, fetch: 40 } });
+  const [point] = await c.estimateRecall({ k: 10, sample: 50, efSearch: [32, 64], filter: recent });
+  const recall: number | undefined = point?.recall;
+  const { efSearch }: RecallPoint = await c.tune({ targetRecall: 0.98, k: 10 });
   c.searchSync(v, { filter: { $or: [{ draft: { $exists: false } }, recent] } });
   await a.search(v, { filter: { any: 1, other: { $in: ['a', 2, true] } } });
   for await (const it of c.items({ filter: recent, include: { metadata: false } })) it.id;
@@ -95,6 +101,12 @@ export async function uses(v: Float32Array) {
   await c.insert({ ids: ['a'], vectors: v });
   // @ts-expect-error pages are of one query
   await c.searchBatch([v], { offset: 3 });
+  // @ts-expect-error no such field
+  await c.search(v, { groupBy: { field: 'yaer' } });
+  // @ts-expect-error groups are of one query
+  await c.searchBatch([v], { groupBy: { field: 'year' } });
+  // @ts-expect-error a target is needed
+  await c.tune({});
   // @ts-expect-error no such operator
   await c.search(v, { filter: { year: { $gtt: 1 } } });
   // @ts-expect-error another type than the field's
@@ -146,6 +158,8 @@ export async function uses(v: Float32Array) {
     distances,
     removed,
     few,
+    recall,
+    efSearch,
     loaded,
     plain,
     changed,

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { NativeCollection, Rows, Token } from '../crates/node/binding';
-import { AuspexError, rangeError, typeError } from './errors';
+import { AuspexError, rangeError, show, typeError } from './errors';
 import { readFields, readFilter } from './filter';
 import { job } from './jobs';
 import { load, readLoad } from './load';
@@ -18,6 +18,7 @@ import {
   readVectors,
   rowsIn,
 } from './rows';
+import { traceable } from './trace';
 import type * as Api from './types';
 import type { LocalCollection, Metadata, OpenOptions } from './types';
 import { writesOf } from './writes';
@@ -39,8 +40,20 @@ const GET: Schema<Api.ReadOptions> = { include: 'object' };
 const ITEMS: Schema<Api.ItemsOptions<unknown>> = { include: 'object', filter: 'any' };
 const MATCHING: Schema<{ filter: unknown }> = { filter: 'any' };
 const INCLUDE: Schema<Api.Include> = { metadata: 'boolean', vector: 'boolean' };
+const RECALL: Schema<Api.RecallOptions<unknown>> = {
+  k: 'number',
+  sample: 'number',
+  efSearch: 'any',
+  filter: 'any',
+  signal: 'signal',
+  onProgress: 'function',
+};
+const TUNE: Schema<Api.TuneOptions> = { targetRecall: 'number', k: 'number', signal: 'signal', onProgress: 'function' };
+const GROUP: Schema<Api.GroupBy> = { field: 'string', size: 'number' };
+const DIVERSIFY: Schema<Api.Diversify> = { lambda: 'number', fetch: 'number' };
 const NEAR = { k: 'number', efSearch: 'number', exact: 'boolean', filter: 'any', maxDistance: 'number' } as const;
-const SEARCH_SYNC = { ...NEAR, offset: 'number', include: 'object' } as const;
+const SHAPE = { groupBy: 'object', diversify: 'object' } as const;
+const SEARCH_SYNC = { ...NEAR, ...SHAPE, offset: 'number', include: 'object' } as const;
 const SEARCH_BATCH = { ...NEAR, signal: 'signal' } as const;
 const SEARCH: Schema<Search> = { ...SEARCH_SYNC, signal: 'signal' };
 
@@ -242,6 +255,21 @@ class NativeBacked {
     return cancellable(() => this.#open.explain(floats, how), signal);
   }
 
+  async estimateRecall(options?: unknown): Promise<Api.RecallPoint[]> {
+    const { signal, onProgress, filter, efSearch, ...rest } = readOptions<Api.RecallOptions<unknown>>(options, RECALL);
+    const text = filter === undefined ? {} : { filter: readFilter(filter) };
+    const query = { ...rest, ...text, ...(efSearch !== undefined && { efSearch: readNumbers(efSearch, 'efSearch') }) };
+    return this.#job('estimateRecall', { signal, onProgress }, (collection, token) =>
+      collection.estimateRecall(query, token),
+    );
+  }
+
+  async tune(options: unknown): Promise<Api.RecallPoint> {
+    const { targetRecall, k, signal, onProgress } = readOptions<Api.TuneOptions>(options, TUNE);
+    const target = required(targetRecall, 'number', 'targetRecall') as number;
+    return this.#job('tune', { signal, onProgress }, (collection, token) => collection.tune(target, k, token));
+  }
+
   async flush(): Promise<void> {
     const collection = this.#open;
     await this.#writes.idle();
@@ -305,6 +333,8 @@ class NativeBacked {
   }
 }
 
+traceable(NativeBacked.prototype);
+
 /** So many rows' metadata. The text of a file may be anything, if somebody made its checksums right. */
 function parse(text: string, rows: number): unknown[] {
   let [parsed, cause]: [unknown, unknown] = [undefined, undefined];
@@ -320,9 +350,34 @@ function parse(text: string, rows: number): unknown[] {
 const toIds = (what: unknown) => (typeof what === 'string' ? [readId(what)] : readIds(what));
 
 function readSearch(given: unknown, schema: Partial<Schema<Search>>) {
-  const { include, signal, filter, exact = false, ...rest } = readOptions<Search>(given, schema as Schema<Search>);
+  const {
+    include,
+    signal,
+    filter,
+    groupBy,
+    diversify,
+    exact = false,
+    ...rest
+  } = readOptions<Search>(given, schema as Schema<Search>);
   const text = filter === undefined ? {} : { filter: readFilter(filter) };
-  return { signal, how: { ...rest, ...text, exact, ...readInclude(include) } };
+  const shape = {
+    ...(groupBy && { groupBy: readGroups(groupBy) }),
+    ...(diversify && { diversify: readOptions<Api.Diversify>(diversify, DIVERSIFY, 'diversify') }),
+  };
+  return { signal, how: { ...rest, ...text, ...shape, exact, ...readInclude(include) } };
+}
+
+function readGroups(given: unknown): Api.GroupBy {
+  const { field: name, size } = readOptions<Api.GroupBy>(given, GROUP, 'groupBy');
+  const field = required(name, 'string', 'groupBy.field') as string;
+  if (!field.isWellFormed()) throw rangeError(`groupBy.field has a lone surrogate: ${show(field)}`);
+  return { field, ...(size !== undefined && { size }) };
+}
+
+/** A copy of an array of numbers. What they may be is for the engine to judge. */
+function readNumbers(given: unknown, name: string): number[] {
+  if (!Array.isArray(given)) throw typeError(name, 'an array of numbers', given);
+  return Array.from(given, (value: unknown, i) => required(value, 'number', `${name}[${i}]`) as number);
 }
 
 const readInclude = (given: unknown) => ({ metadata: true, vector: false, ...readOptions(given, INCLUDE, 'include') });

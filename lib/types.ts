@@ -1,6 +1,26 @@
-import type { BatchColumns, BuildOptions, Explain, Metric, Problem, Stats } from '../crates/node/binding';
+import type {
+  BatchColumns,
+  BuildOptions,
+  Diversify,
+  Explain,
+  Metric,
+  Problem,
+  RecallPoint,
+  Stats,
+} from '../crates/node/binding';
 
-export type { BuildOptions, ErrorCode, ExactHits, Explain, Isa, Metric, Problem, Stats } from '../crates/node/binding';
+export type {
+  BuildOptions,
+  Diversify,
+  ErrorCode,
+  ExactHits,
+  Explain,
+  Isa,
+  Metric,
+  Problem,
+  RecallPoint,
+  Stats,
+} from '../crates/node/binding';
 
 /** One vector: `dim` numbers. Kept as 32-bit floats. */
 export type VectorLike = Float32Array | Float64Array | readonly number[];
@@ -128,6 +148,15 @@ export type Patch<M> = { vector?: VectorLike; metadata?: { [K in keyof M]?: M[K]
 /** What `load` takes. */
 export type RowStream<M> = AsyncIterable<InputItem<M> | Batch<M>> | Iterable<InputItem<M> | Batch<M>>;
 
+/**
+ * Hits by groups. A row's group is named by the string, finite number or boolean that it has in `field`; a row that has
+ * none of these there (or null, an array, an object) is in no group, and no hit. `size`: hits of a group, 1 when left out.
+ */
+export interface GroupBy<M = Metadata> {
+  field: keyof M & string;
+  size?: number;
+}
+
 /** How to search rows with metadata M. */
 export interface SearchOptions<M = Metadata, I = Include> {
   /** How many hits: 10 when left out. Fewer come back when fewer rows match; never padded. */
@@ -140,9 +169,21 @@ export interface SearchOptions<M = Metadata, I = Include> {
   offset?: number;
   /** Only rows that match are hits. */
   filter?: Filter<M>;
+  /**
+   * The nearest `k` groups instead of the nearest `k` rows: of each its nearest `size` rows, one after the other, the group
+   * with the nearest row first. As many groups come back as there are, up to `k`. `offset` leaves out groups. Faster where
+   * `fields` has the field; without, all metadata may be read.
+   */
+  groupBy?: GroupBy<M>;
+  /**
+   * Hits that differ from one another (maximal marginal relevance): each of the `k` is the one, of the nearest `fetch`
+   * rows, with the least `lambda * distance - (1 - lambda) * (distance to the nearest hit before it)`. They come in the
+   * order in which they are chosen. Not with `offset` or `groupBy`.
+   */
+  diversify?: Diversify;
   /** Keeps those of the `k` nearest whose `distance` is at most this. */
   maxDistance?: number;
-  /** Candidates held while searching: the collection's when left out. More finds more of the true neighbours. */
+  /** Candidates held while searching: the collection's (see `tune`) when left out. More finds more of the true neighbours. */
   efSearch?: number;
   /** `true` compares the query with every row that matches: `false` when left out. */
   exact?: boolean;
@@ -151,6 +192,9 @@ export interface SearchOptions<M = Metadata, I = Include> {
   /** Aborting rejects with `signal.reason` and stops the work. */
   signal?: AbortSignal;
 }
+
+/** How to search for many. */
+export type BatchOptions<M = Metadata> = Omit<SearchOptions<M>, 'include' | 'offset' | 'groupBy' | 'diversify'>;
 
 /** How to run what may take long. */
 export interface JobOptions {
@@ -161,6 +205,24 @@ export interface JobOptions {
    * goes on and then rejects with what was thrown, although all was done.
    */
   onProgress?: (progress: Progress) => void;
+}
+
+/** What to measure. */
+export interface RecallOptions<M = Metadata> extends JobOptions {
+  /** Hits of a search: 10 when left out. */
+  k?: number;
+  /** Rows that are queries: 200 when left out, at most 10,000; all where there are fewer. */
+  sample?: number;
+  /** Numbers of candidates to search with, 1 to 64 of them: the one in use when left out. */
+  efSearch?: readonly number[];
+  /** Only rows that match are hits. Queries are rows whether they match or not. */
+  filter?: Filter<M>;
+}
+
+/** What to reach. `targetRecall`: greater than 0, at most 1. `k`: hits of a search, 10 when left out. */
+export interface TuneOptions extends JobOptions {
+  targetRecall: number;
+  k?: number;
 }
 
 /** How to write. The signal counts until the batch is in the log; after that the call resolves. */
@@ -187,6 +249,25 @@ export interface Progress {
   total: number | undefined;
   /** Since the call. */
   rowsPerSecond: number;
+}
+
+/**
+ * What subscribers of the tracing channels `auspex:search`, `auspex:read`, `auspex:write` and `auspex:job` get
+ * (`node:diagnostics_channel`): one object a call, for all that is told of it.
+ */
+export interface Traced {
+  /** The method that was called. */
+  readonly method: string;
+  /** The collection's folder, `undefined` in memory; its dimension and metric. */
+  readonly path: string | undefined;
+  readonly dim: number;
+  readonly metric: Metric;
+  /** What it was called with, as it was given: not to be changed. */
+  readonly args: readonly unknown[];
+  /** What it returned, or resolved with. */
+  result?: unknown;
+  /** What it threw, or rejected with. */
+  error?: unknown;
 }
 
 /** What `verify` found. */
@@ -315,7 +396,7 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    * @param queries n vectors of `dim` numbers
    * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the query
    */
-  searchBatch(queries: VectorBatch, options?: Omit<SearchOptions<M>, 'include' | 'offset'>): Promise<BatchHits>;
+  searchBatch(queries: VectorBatch, options?: BatchOptions<M>): Promise<BatchHits>;
 
   /**
    * The rows nearest to a row, itself left out.
@@ -326,6 +407,29 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
 
   /** Runs a search and says how it ran. */
   explain(query: Query, options?: SearchOptions<M>): Promise<Explain>;
+
+  /**
+   * How many of the true neighbours searches find on this collection's own rows: some of them, chosen by the seed, are
+   * searched for, each itself left out, one after the other; the truth is an exact search for each.
+   *
+   * @returns a point for each of `efSearch`, in their order
+   * @throws ERR_FILTER, ERR_ARGUMENT
+   * @example
+   * for (const { efSearch, recall, p50Us } of await notes.estimateRecall({ efSearch: [32, 64, 128] }))
+   *   console.log(efSearch, recall, p50Us);
+   */
+  estimateRecall(options?: RecallOptions<M>): Promise<RecallPoint[]>;
+
+  /**
+   * Finds the smallest `efSearch` that reaches a recall on 200 of this collection's own rows, and keeps it with the
+   * collection: searches use it that give none, where `open` gave none. A collection of so few rows that it has no graph
+   * keeps nothing: every search is exact. Tune again when the rows have changed much.
+   *
+   * @throws ERR_ARGUMENT, with the best recall, when no `efSearch` up to 4,096 reaches it; ERR_READ_ONLY
+   * @example
+   * const { efSearch } = await notes.tune({ targetRecall: 0.98 });
+   */
+  tune(options: TuneOptions): Promise<RecallPoint>;
 
   /** Numbers about the collection. Reads the whole graph. */
   stats(): Promise<Stats>;
@@ -368,7 +472,8 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
 
   /**
    * Waits for the writes called so far, makes them durable, and closes. Idempotent. Calls made after it reject with
-   * ERR_CLOSED; calls made before it finish, but `compact`, `verify` and `snapshot`, which it ends with ERR_CLOSED.
+   * ERR_CLOSED; calls made before it finish, but jobs, which it ends with ERR_CLOSED: `compact`, `verify`, `snapshot`,
+   * `estimateRecall` and `tune`.
    */
   close(): Promise<void>;
 }

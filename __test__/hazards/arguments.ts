@@ -129,6 +129,15 @@ const empty = (value: unknown) => Array.isArray(value) && value.length === 0;
 const isTexts = (value: unknown) =>
   Array.isArray(value) && value.length < 10 && value.every(isText) && !(0 in value === false && value.length > 0);
 
+/** An array of whole numbers, not too many. */
+const isWholes = (value: unknown) =>
+  value === undefined ||
+  (Array.isArray(value) &&
+    value.length > 0 &&
+    value.length <= 64 &&
+    value.every(isWhole(1, 1e6)) &&
+    0 in value &&
+    1 in value);
 const isThreeTexts = (value: unknown) => isTexts(value) && (value as unknown[]).length === 3;
 
 type C = LocalCollection<object>;
@@ -236,7 +245,7 @@ slot(
 );
 slot('update', /vector/, isUndefined, (c, x) => c.update('r0', { vector: x }));
 slot('update', /metadata/, isJson, (c, x) => c.update('nobody', { metadata: x }));
-for (const method of ['compact', 'verify'] as const) {
+for (const method of ['compact', 'verify', 'estimateRecall'] as const) {
   slot(method, /options|has no/, isEmptyOptions, (c, x) => c[method](x));
   slot(method, /signal/, isUndefined, (c, x) => c[method]({ signal: x }));
   slot(
@@ -246,6 +255,21 @@ for (const method of ['compact', 'verify'] as const) {
     (c, x) => c[method]({ onProgress: x }),
   );
 }
+slot('estimateRecall', /\bk\b/, isWhole(1, 1e6), (c, x) => c.estimateRecall({ k: x }));
+slot('estimateRecall', /sample/, isWhole(1, 10_000), (c, x) => c.estimateRecall({ sample: x }));
+slot('estimateRecall', /filter/, isFilter, (c, x) => c.estimateRecall({ filter: x }));
+slot('estimateRecall', /efSearch/, isWholes, (c, x) => c.estimateRecall({ efSearch: x }));
+slot('estimateRecall', /efSearch\[0\]/, isWhole(1, 1e6), (c, x) =>
+  c.estimateRecall({ efSearch: [x === undefined ? 1 : x] as never }),
+);
+slot('tune', /options|targetRecall|has no/, never, (c, x) => c.tune(x));
+slot(
+  'tune',
+  /targetRecall/,
+  (x) => typeof x === 'number' && x > 0 && x <= 1,
+  (c, x) => c.tune({ targetRecall: x }),
+);
+slot('tune', /\bk\b/, isWhole(1, 1e6), (c, x) => c.tune({ targetRecall: 0.5, k: x }));
 slot('snapshot', /directory/, never, (c, x) => c.snapshot(typeof x === 'string' ? ('' as never) : x));
 slot('open', /mode/, isUndefined, (_, x) => open({ dim, mode: x }));
 slot('count', /filter/, isFilter, (c, x) => c.count(x));
@@ -288,6 +312,19 @@ for (const [method, call] of searches) {
   slot(method, /maxDistance/, isNumber, (c, x) => call(c, query, { maxDistance: x } as never));
   if (method !== 'searchBatch') {
     slot(method, /offset/, isWhole(0, 1e6 - 10), (c, x) => call(c, query, { offset: x } as never));
+    slot(method, /groupBy/, isUndefined, (c, x) => call(c, query, { groupBy: x } as never));
+    slot(method, /groupBy\.field/, isText, (c, x) => call(c, query, { groupBy: { field: x } } as never));
+    slot(method, /groupBy\.size/, isWhole(1, 1e5), (c, x) =>
+      call(c, query, { groupBy: { field: 'i', size: x } } as never),
+    );
+    slot(method, /diversify/, isEmptyOptions, (c, x) => call(c, query, { diversify: x } as never));
+    slot(
+      method,
+      /diversify\.lambda/,
+      (x) => x === undefined || (typeof x === 'number' && x >= 0 && x <= 1),
+      (c, x) => call(c, query, { diversify: { lambda: x } } as never),
+    );
+    slot(method, /diversify\.fetch/, isWhole(10, 1e6), (c, x) => call(c, query, { diversify: { fetch: x } } as never));
   }
   slot(
     method,

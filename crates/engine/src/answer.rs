@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::filter::Filter;
-use crate::matches::Matches;
+use crate::matches::{Known, Matches};
 use crate::view::View;
 
 /// Rows found, nearest first, with the view that they were found in.
@@ -121,6 +121,8 @@ pub struct Cursor {
     pub(crate) view: Arc<View>,
     pub(crate) next: u32,
     pub(crate) filter: Option<Filter>,
+    /// What columns know of the filter, once a page was read.
+    pub(crate) known: Option<Arc<Known>>,
 }
 
 impl Cursor {
@@ -129,8 +131,13 @@ impl Cursor {
     /// # Errors
     /// The log is damaged where one of them lies.
     pub fn next(&mut self, limit: usize) -> Result<Found> {
-        let Cursor { view, next, filter } = self;
-        let matches = filter.as_ref().map(|filter| Matches::of(view, filter)).transpose()?;
+        let Cursor { view, next, filter, known } = self;
+        let matches = match (filter, &*known) {
+            (None, _) => None,
+            (Some(filter), Some(known)) => Some(Matches::again(view, filter, Arc::clone(known))),
+            (Some(filter), None) => Some(Matches::of(view, filter)?),
+        };
+        *known = matches.as_ref().map(Matches::known);
         let (mut rows, mut bytes) = (Vec::new(), 0);
         Found::checked(Arc::clone(view), || {
             let takes = |row: u32| matches.as_ref().map_or_else(|| view.is_live(row), |matches| matches.contains(row));
@@ -217,6 +224,8 @@ pub struct Stats {
     pub max_wait_ms: f64,
     /// What the user should know.
     pub notices: Vec<String>,
+    /// Candidates held by searches that give no `efSearch`.
+    pub ef_search: u32,
     /// Instruction set of the kernels.
     pub isa: &'static str,
     /// Threads that build.

@@ -6,6 +6,7 @@
 //! ```
 
 mod jobs;
+mod recall;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use arc_swap::ArcSwapOption;
 use auspex_kernel::Kernels;
 
 use self::jobs::Jobs;
+pub use self::recall::{RecallOptions, RecallPoint};
 use crate::answer::{BatchHits, Cursor, Explain, Found, Hits, Stats};
 use crate::error::{Code, Error, Result, shown};
 use crate::exact::sized;
@@ -25,7 +27,7 @@ use crate::graph::check;
 use crate::graph::search::Counts;
 use crate::keeper;
 use crate::matches::Matches;
-use crate::options::{Config, Metric, Options, SearchOptions};
+use crate::options::{Config, Metric, Options, SearchOptions, Shape};
 use crate::query::{self, Plan, Scratches, Search};
 use crate::storage::disk::{Disk, Heap};
 use crate::storage::folder::Folder;
@@ -60,6 +62,8 @@ struct Inner {
     job: Mutex<()>,
     /// Held while the collection is closed.
     closing: Mutex<()>,
+    /// What searches use that give no `efSearch`, where the collection was tuned; else 0.
+    tuned: AtomicUsize,
     /// Set when jobs should end.
     hurried: Arc<AtomicBool>,
 }
@@ -148,7 +152,10 @@ impl Collection {
         // What failed midway has no place to go on from.
         let newer = if writer.torn { None } else { writer.log.follow()? };
         match newer {
-            Some(frames) if frames.is_empty() => return Ok(false),
+            Some(frames) if frames.is_empty() => {
+                self.retune(writer);
+                return Ok(false);
+            }
             Some(frames) => writer.replay(config, kernels, frames)?,
             None => {
                 // Another generation, or all of it again: opened like a collection of its own, whose writer takes this
@@ -160,6 +167,7 @@ impl Collection {
                 *writer = newest.ok_or_else(Error::closed)?;
             }
         }
+        self.retune(writer);
         self.publish(writer);
         Ok(true)
     }
@@ -231,6 +239,7 @@ impl Collection {
     fn with(config: Config, kernels: &'static Kernels, writer: Writer, notices: Vec<String>) -> Collection {
         let view = Arc::new(writer.view());
         let live = AtomicUsize::new(view.live());
+        let tuned = AtomicUsize::new(writer.log.manifest().ef_search.unwrap_or(0));
         Collection(Arc::new(Inner {
             config,
             kernels,
@@ -244,6 +253,7 @@ impl Collection {
             jobs: Arc::default(),
             job: Mutex::default(),
             closing: Mutex::default(),
+            tuned,
             hurried: Arc::default(),
         }))
     }
@@ -474,7 +484,7 @@ impl Collection {
         hits: &mut Hits,
     ) -> Result<(Plan, Counts)> {
         let Inner { config, kernels, scratches, .. } = &*self.0;
-        let ask = options.validate(config)?;
+        let ask = options.validate(self.ef_search())?;
         query::check(config, query, || "query".into())?;
         hits.rows.clear();
         hits.distances.clear();
@@ -494,7 +504,10 @@ impl Collection {
     pub fn search_batch(&self, queries: &[f32], options: &SearchOptions, token: &Token) -> Result<BatchHits> {
         let view = self.view()?;
         let Inner { config, kernels, scratches, .. } = &*self.0;
-        let ask = options.validate(config)?;
+        let ask = options.validate(self.ef_search())?;
+        if !matches!(ask.shape, Shape::Nearest) {
+            return Err(Error::new(Code::Argument, "groupBy and diversify are for one query, and there are many"));
+        }
         if !queries.len().is_multiple_of(config.dim) {
             let message = format!("queries has {} floats, not a multiple of dim {}", queries.len(), config.dim);
             return Err(Error::new(Code::Dimension, message));
@@ -603,7 +616,7 @@ impl Collection {
     /// The filter is none, or the collection is closed.
     pub fn cursor(&self, filter: Option<&str>) -> Result<Cursor> {
         let filter = filter.map(Filter::parse).transpose()?;
-        Ok(Cursor { view: self.view()?, next: 0, filter })
+        Ok(Cursor { view: self.view()?, next: 0, filter, known: None })
     }
 
     /// Figures about the collection. Reachability and degrees are counted once a write.
@@ -621,6 +634,7 @@ impl Collection {
             ram: (heap + places + view.ids.bytes() + view.tombstones.bytes() + view.columns.bytes()) as u64,
             max_wait_ms: self.0.scratches.longest_wait() as f64 / 1e6,
             isa: self.0.kernels.isa.name(),
+            ef_search: self.ef_search() as u32,
             threads: Workers::build(self.0.config.threads)?.threads() as u32,
             version: env!("CARGO_PKG_VERSION"),
             notices: self.0.notices.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -689,7 +703,7 @@ mod tests {
     use crate::storage::frame::{self, Numbers};
     use crate::storage::manifest::Named;
 
-    fn draft(collection: &Collection, ids: std::ops::Range<usize>) -> Draft {
+    pub(super) fn draft(collection: &Collection, ids: std::ops::Range<usize>) -> Draft {
         let dim = collection.dim();
         let floats: Vec<f32> =
             ids.clone().flat_map(|row| (0..dim).map(move |i| ((row * 31 + i * 17) % 1009) as f32)).collect();

@@ -13,6 +13,7 @@
 //! sets of rows: those that may match, and among them those that surely do; between the two, metadata decide.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ fn key_of(value: &Datum) -> Option<Vec<u8>> {
     }
 }
 
-fn key_of_value(value: &Value) -> Vec<u8> {
+pub(crate) fn key_of_value(value: &Value) -> Vec<u8> {
     match value {
         Value::Bool(value) => vec![0, u8::from(*value)],
         Value::Number(number) => [&[1], &ordered(*number)[..]].concat(),
@@ -405,6 +406,17 @@ impl Columns {
             place(&sure, block.first as usize, &mut rows.sure);
         }
         Ok(Some(rows))
+    }
+
+    /// How many values rows have in a field, dead ones too, where all are listed and they are at most `most`.
+    pub fn values(&self, field: &str, most: usize) -> Option<usize> {
+        let field = self.names.find(field.as_bytes())?;
+        let columns = || self.blocks.iter().map(|block| &block.fields[field]);
+        if columns().any(|column| column.len() > most || !column.long.is_empty()) {
+            return None;
+        }
+        let keys: BTreeSet<&[u8]> = columns().flat_map(|column| (0..column.len()).map(|i| column.key(i))).collect();
+        Some(keys.len()).filter(|&values| values <= most)
     }
 
     /// Bytes on the heap.

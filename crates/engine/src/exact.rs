@@ -29,7 +29,7 @@ pub(crate) fn key(metric: Metric, raw: f32, inverse_norm: f32) -> f32 {
 
 /// The distance that users see, from the key.
 #[inline(always)]
-fn distance(metric: Metric, key: f32) -> f32 {
+pub(crate) fn distance(metric: Metric, key: f32) -> f32 {
     if metric == Metric::L2 { key.sqrt() } else { key }
 }
 
@@ -66,6 +66,13 @@ impl Top {
         self.k = k;
         self.entries.clear();
         self.limit = f32::INFINITY;
+    }
+
+    /// Makes room for as many rows as it holds at most, so that showing it rows cannot fail.
+    pub fn reserve(&mut self, k: usize) -> Result<()> {
+        let most = 2 * k + 64;
+        let more = most.saturating_sub(self.entries.len());
+        self.entries.try_reserve(more).map_err(|_| Error::memory(most * size_of::<(f32, u32)>(), "hits"))
     }
 
     /// Shows it a row. `tie` orders rows that are equally far.

@@ -166,6 +166,16 @@ impl<'a> Datum<'a> {
         }
     }
 
+    /// The scalar that it is; infinities, of numbers that are too large for a double, are none.
+    pub fn value(&self) -> Option<Value> {
+        match self {
+            Datum::Bool(value) => Some(Value::Bool(*value)),
+            Datum::Number(number) if number.is_finite() => Some(Value::Number(*number)),
+            Datum::Text(text) => Some(Value::Text(text.as_ref().into())),
+            _ => None,
+        }
+    }
+
     fn kind(&self) -> Option<u8> {
         match self {
             Datum::Bool(_) => Some(0),
@@ -382,6 +392,17 @@ impl Filter {
         self.root.takes(&self.names.read(metadata))
     }
 
+    /// What takes the rows that a filter takes, if there is one, and that have one of these values in a field.
+    pub(crate) fn and_among(filter: Option<&Filter>, field: &str, mut values: Vec<Value>) -> Filter {
+        let (root, mut names) = filter.map_or((Node::ALWAYS, Names::default()), |filter| {
+            let Filter { root, names } = filter.clone();
+            (root, names)
+        });
+        values.sort_unstable_by(Value::order);
+        let among = Node::Has(names.number(field.as_bytes()), Test::Among(values));
+        Filter { root: Node::all(vec![root, among]), names }
+    }
+
     /// Whether every row matches, whatever it holds: the filter has no condition that could fail.
     #[must_use]
     pub fn is_always_true(&self) -> bool {
@@ -533,12 +554,7 @@ fn equal(field: usize, raws: &[&RawValue], path: &Path, index: impl Fn(usize) ->
 }
 
 fn value(raw: &RawValue) -> Option<Value> {
-    match scalar(raw) {
-        Datum::Bool(value) => Some(Value::Bool(value)),
-        Datum::Number(number) if number.is_finite() => Some(Value::Number(number)),
-        Datum::Text(text) => Some(Value::Text(text.into())),
-        _ => None,
-    }
+    scalar(raw).value()
 }
 
 fn object<'a>(raw: &'a RawValue, path: &Path, expected: &str) -> Result<Vec<Entry<'a>>> {

@@ -68,7 +68,11 @@ impl Search<'_> {
         let scorer = graph.codes.query_scorer(code);
         let entry = walk.descend_to(graph, &scorer);
         token.check()?;
-        let accept = |node: u32| graph.rows_of(node, self.view.count).any(|row| matches.contains(row));
+        let (heads, settled) = (graph.heads(), matches.open() == 0);
+        let accept = |node: u32| match heads.only(node) {
+            Some(row) if settled => matches.surely(row),
+            _ => graph.rows_of(node, self.view.count).any(|row| matches.contains(row)),
+        };
         let asked = Asked { view: graph, scorer, entry, ef, least, share, budget: budget as u64, accept };
         if !filtered.search(&asked, &mut walk.counts) {
             return Ok(false);

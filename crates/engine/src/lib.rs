@@ -14,6 +14,8 @@
 //! | `answer`     | what does reading give back? |
 //! | `query`      | how is this search answered? |
 //! | `filtered`   | and with a filter? |
+//! | `groups`     | and `k` groups of rows, instead of `k` rows? |
+//! | `diversity`  | and rows that differ from one another? |
 //! | `view`       | what did this moment look like? |
 //! | `index`      | when is there a graph, and when are codes made anew? |
 //! | `graph`      | which rows lie near which? |
@@ -36,11 +38,13 @@ mod codes;
 mod collection;
 mod columns;
 mod compaction;
+mod diversity;
 mod error;
 mod exact;
 mod filter;
 mod filtered;
 mod graph;
+mod groups;
 mod ids;
 mod index;
 mod keeper;
@@ -57,11 +61,11 @@ mod workers;
 mod writer;
 
 pub use answer::{BatchHits, Cursor, Explain, Found, Hits, Stats};
-pub use collection::Collection;
+pub use collection::{Collection, RecallOptions, RecallPoint};
 pub use error::{Code, Error, Result};
 pub use exact::{ExactHits, exact_search};
 pub use filter::Filter;
-pub use options::{Metric, Options, SearchOptions};
+pub use options::{Diversify, GroupBy, Metric, Options, SearchOptions};
 pub use storage::frame::Draft;
 pub use token::Token;
 pub use verify::Problem;

@@ -6,6 +6,8 @@
 //! metadata  decide on the rest, row by row when somebody asks, or all at once
 //! ```
 
+use std::sync::Arc;
+
 use crate::columns::Bits;
 use crate::error::Result;
 use crate::exact::sized;
@@ -23,6 +25,12 @@ const SAMPLE: usize = 256;
 pub(crate) struct Matches<'a> {
     view: &'a View,
     filter: &'a Filter,
+    known: Arc<Known>,
+}
+
+/// What is known of which rows match, for whoever asks again with the same view and filter.
+#[derive(Clone)]
+pub(crate) struct Known {
     /// Rows that surely match, a bit each.
     sure: Bits,
     /// Rows of which metadata decide; empty where there are none.
@@ -51,7 +59,16 @@ impl<'a> Matches<'a> {
         if counts.1 == 0 {
             open = Bits::new();
         }
-        Ok(Matches { view, filter, sure, open, counts })
+        Ok(Matches { view, filter, known: Arc::new(Known { sure, open, counts }) })
+    }
+
+    /// What was known before of the same view and filter.
+    pub fn again(view: &'a View, filter: &'a Filter, known: Arc<Known>) -> Matches<'a> {
+        Matches { view, filter, known }
+    }
+
+    pub fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known)
     }
 
     /// Every row that matches: reads the metadata of those that columns leave open. Only inside of [`View::checked`].
@@ -60,36 +77,42 @@ impl<'a> Matches<'a> {
     }
 
     /// The same, and no row is left open.
-    pub fn resolved(mut self, token: &Token) -> Result<Matches<'a>> {
-        for (i, (sure, &open)) in self.sure.iter_mut().zip(&self.open).enumerate() {
+    pub fn resolved(self, token: &Token) -> Result<Matches<'a>> {
+        let mut known = Arc::unwrap_or_clone(self.known);
+        for (i, (sure, &open)) in known.sure.iter_mut().zip(&known.open).enumerate() {
             if i % PIECE == 0 {
                 token.check()?;
             }
             for bit in ones(open) {
                 let matches = self.filter.matches(self.view.rows.metadata(i as u32 * 64 + bit));
                 *sure |= u64::from(matches) << bit;
-                self.counts.0 += usize::from(matches);
+                known.counts.0 += usize::from(matches);
             }
         }
-        (self.open, self.counts.1) = (Bits::new(), 0);
-        Ok(self)
+        (known.open, known.counts.1) = (Bits::new(), 0);
+        Ok(Matches { known: Arc::new(known), ..self })
+    }
+
+    /// What they match.
+    pub fn filter(&self) -> &'a Filter {
+        self.filter
     }
 
     /// Rows that match, of those that are not open.
     pub fn len(&self) -> usize {
-        self.counts.0
+        self.known.counts.0
     }
 
     /// Rows whose metadata decide.
     pub fn open(&self) -> usize {
-        self.counts.1
+        self.known.counts.1
     }
 
     /// How many rows match, as far as a sample of the open ones tells. Only inside of [`View::checked`].
     pub fn estimate(&self) -> usize {
-        let (sure, open) = self.counts;
+        let (sure, open) = self.known.counts;
         let step = open.div_ceil(SAMPLE).max(1);
-        let some = rows(&self.open).step_by(step);
+        let some = rows(&self.known.open).step_by(step);
         let tested = some.map(|row| usize::from(self.filter.matches(self.view.rows.metadata(row))));
         let (matching, sample) = tested.fold((0, 0), |(matching, sample), one| (matching + one, sample + 1));
         sure + matching * open / sample.max(1)
@@ -98,14 +121,25 @@ impl<'a> Matches<'a> {
     /// Whether a row matches. Only inside of [`View::checked`].
     #[inline]
     pub fn contains(&self, row: u32) -> bool {
-        let has = |bits: &Bits| bits.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1);
-        has(&self.sure) || has(&self.open) && self.filter.matches(self.view.rows.metadata(row))
+        self.surely(row) || has(&self.known.open, row) && self.filter.matches(self.view.rows.metadata(row))
+    }
+
+    /// Whether a row is one of those that surely match.
+    #[inline(always)]
+    pub fn surely(&self, row: u32) -> bool {
+        has(&self.known.sure, row)
     }
 
     /// The rows that surely match, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        rows(&self.sure)
+        rows(&self.known.sure)
     }
+}
+
+/// Whether a row's bit is set, of those that there are.
+#[inline(always)]
+fn has(bits: &Bits, row: u32) -> bool {
+    bits.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
 }
 
 /// The rows whose bits are set.

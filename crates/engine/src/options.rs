@@ -29,11 +29,14 @@ pub const MAX_FILTER_DEPTH: usize = 64;
 /// Most fields that have columns.
 pub const MAX_FIELDS: usize = 256;
 
-const DEFAULT_K: usize = 10;
+pub(crate) const DEFAULT_K: usize = 10;
 const DEFAULT_M: usize = 16;
 const DEFAULT_EF_CONSTRUCTION: usize = 64;
-const DEFAULT_EF_SEARCH: usize = 64;
+pub(crate) const DEFAULT_EF_SEARCH: usize = 64;
 const DEFAULT_SEED: u64 = 42;
+const DEFAULT_LAMBDA: f64 = 0.5;
+/// Rows among which each diverse hit is chosen.
+const FETCHED: usize = 4;
 
 /// How far two vectors are apart; smaller is nearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +197,7 @@ pub struct Options {
     pub m: Option<f64>,
     /// Length of the candidate list while linking: 1 to 10,000, default 100.
     pub ef_construction: Option<f64>,
-    /// Length of the candidate list while searching: 1 to 1,000,000, default 64.
+    /// Length of the candidate list while searching: 1 to 1,000,000, default the tuned one, or 64.
     pub ef_search: Option<f64>,
     /// Seed of the nodes' levels and of every sample: 0 to 2^53 - 1, default 42.
     pub seed: Option<f64>,
@@ -212,7 +215,8 @@ pub(crate) struct Config {
     pub metric: Metric,
     pub m: usize,
     pub ef_construction: usize,
-    pub ef_search: usize,
+    /// What the user gave; else the tuned one holds, or [`DEFAULT_EF_SEARCH`].
+    pub ef_search: Option<usize>,
     pub seed: u64,
     pub threads: usize,
 }
@@ -250,10 +254,8 @@ impl Options {
         let m = self.m.map(|m| whole("m", m, 2, 128)).transpose()?;
         let seed = self.seed.map(|seed| whole("seed", seed, 0, (1 << 53) - 1)).transpose()?.map(|seed| seed as u64);
         let ef_construction = self.ef_construction.map(|ef| whole("efConstruction", ef, 1, 10_000)).transpose()?;
-        let (ef_search, threads) = (
-            whole_or("efSearch", self.ef_search, 1, MAX_K, DEFAULT_EF_SEARCH)?,
-            whole_or("threads", self.threads, 0, 1024, 0)?,
-        );
+        let ef_search = self.ef_search.map(|ef| whole("efSearch", ef, 1, MAX_K)).transpose()?;
+        let threads = whole_or("threads", self.threads, 0, 1024, 0)?;
         if let Some(model) = self.model.as_ref().filter(|model| model.is_empty() || model.len() > MAX_ID_BYTES) {
             let message = format!("model has {} bytes; it must have 1 to {MAX_ID_BYTES}", model.len());
             return Err(Error::new(Code::Argument, message));
@@ -328,30 +330,88 @@ pub struct SearchOptions {
     pub offset: Option<f64>,
     /// The largest distance of a hit, as users see distances; any but NaN.
     pub max_distance: Option<f64>,
+    /// `k` groups instead of `k` hits.
+    pub group_by: Option<GroupBy>,
+    /// Hits that differ from one another.
+    pub diversify: Option<Diversify>,
+}
+
+/// Hits by what rows have in a field of their metadata.
+#[derive(Debug, Clone, Default)]
+pub struct GroupBy {
+    /// The field. Its value, a string, a finite number or a boolean, names the row's group.
+    pub field: String,
+    /// Hits of a group: at least 1, default 1; with `k` and `offset` at most 1,000,000 hits.
+    pub size: Option<f64>,
+}
+
+/// Hits by maximal marginal relevance (Carbonell and Goldstein 1998).
+#[derive(Debug, Clone, Default)]
+pub struct Diversify {
+    /// What nearness counts against difference: 0 to 1, default 0.5; 1 is the nearest only.
+    pub lambda: Option<f64>,
+    /// The nearest rows among which hits are chosen: `k` to 1,000,000, default 4 times `k`.
+    pub fetch: Option<f64>,
 }
 
 /// A search that can be run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ask {
-    /// Rows to find: the hits, and those that `offset` leaves out.
+pub(crate) struct Ask<'a> {
+    /// Rows to find: the hits, and those that `offset` leaves out. Groups, where hits are grouped.
     pub k: usize,
     pub offset: usize,
     pub max_distance: f64,
     pub ef: usize,
     pub exact: bool,
+    pub shape: Shape<'a>,
+}
+
+/// Which of the rows found are hits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shape<'a> {
+    /// All.
+    Nearest,
+    /// The nearest `size` of each group.
+    Groups { field: &'a str, size: usize },
+    /// So many, each chosen for being near the query and far from those before it.
+    Diverse { hits: usize, lambda: f64 },
 }
 
 impl SearchOptions {
-    pub(crate) fn validate(&self, config: &Config) -> Result<Ask> {
+    /// What is asked; a call that gives no `efSearch` has the one given here.
+    pub(crate) fn validate(&self, ef_search: usize) -> Result<Ask<'_>> {
         let k = whole_or("k", self.k, 1, MAX_K, DEFAULT_K)?;
-        let ef = whole_or("efSearch", self.ef_search, 1, MAX_K, config.ef_search)?;
+        let ef = whole_or("efSearch", self.ef_search, 1, MAX_K, ef_search)?;
         let offset = whole_or("offset", self.offset, 0, MAX_K - k, 0)?;
         let max_distance = self.max_distance.unwrap_or(f64::INFINITY);
         if max_distance.is_nan() {
             return Err(Error::new(Code::Argument, "maxDistance is NaN; it must be a number"));
         }
-        let k = k + offset;
-        Ok(Ask { k, offset, max_distance, ef: ef.max(k), exact: self.exact })
+        let mut k = k + offset;
+        let refused = |message: String| Err(Error::new(Code::Argument, message));
+        let shape = match (&self.group_by, &self.diversify) {
+            (None, None) => Shape::Nearest,
+            (Some(_), Some(_)) => {
+                return refused("groupBy and diversify are both given; a search takes one of them".into());
+            }
+            (Some(groups), None) => {
+                let size = whole_or("groupBy.size", groups.size, 1, MAX_K / k, 1)?;
+                Shape::Groups { field: &groups.field, size }
+            }
+            (None, Some(_)) if offset > 0 => {
+                return refused(format!("offset is {offset} with diversify, which has no pages; ask for a larger k"));
+            }
+            (None, Some(diverse)) => {
+                let lambda = diverse.lambda.unwrap_or(DEFAULT_LAMBDA);
+                if !(0.0..=1.0).contains(&lambda) {
+                    return refused(format!("diversify.lambda is {lambda}; it must be a number from 0 to 1"));
+                }
+                let hits = k;
+                k = whole_or("diversify.fetch", diverse.fetch, hits, MAX_K, (FETCHED * hits).min(MAX_K))?;
+                Shape::Diverse { hits, lambda }
+            }
+        };
+        Ok(Ask { k, offset, max_distance, ef: ef.max(k), exact: self.exact, shape })
     }
 
     /// The filter, read.
@@ -368,7 +428,7 @@ pub(crate) fn whole(name: &str, value: f64, low: usize, high: usize) -> Result<u
     Err(Error::new(Code::Argument, format!("{name} is {value}; it must be a whole number from {low} to {high}")))
 }
 
-fn whole_or(name: &str, value: Option<f64>, low: usize, high: usize, default: usize) -> Result<usize> {
+pub(crate) fn whole_or(name: &str, value: Option<f64>, low: usize, high: usize, default: usize) -> Result<usize> {
     value.map_or(Ok(default), |value| whole(name, value, low, high))
 }
 
@@ -389,11 +449,12 @@ mod tests {
     fn defaults_are_the_documented_ones() {
         let config = Options { dim: Some(3.0), ..Options::default() }.validate(None).unwrap();
         assert_eq!((config.metric, config.m, config.ef_construction), (Metric::Cosine, 16, 64));
-        assert_eq!((config.ef_search, config.seed, config.threads), (64, 42, 0));
-        let ask = SearchOptions::default().validate(&config).unwrap();
+        assert_eq!((config.ef_search, config.seed, config.threads), (None, 42, 0));
+        let asked = SearchOptions::default();
+        let ask = asked.validate(64).unwrap();
         assert_eq!((ask.k, ask.ef, ask.exact), (10, 64, false));
-        let raised = SearchOptions { k: Some(100.0), ..SearchOptions::default() }.validate(&config).unwrap();
-        assert_eq!(raised.ef, 100);
+        let asked = SearchOptions { k: Some(100.0), ..SearchOptions::default() };
+        assert_eq!(asked.validate(64).unwrap().ef, 100);
     }
 
     #[test]

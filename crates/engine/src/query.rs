@@ -5,8 +5,9 @@
 //!        exact   asked for; or no graph; or so few rows that a scan is as fast as a walk
 //!        graph   walk over codes -> the best candidates' rows -> exact distances -> k hits
 //! ```
-//! Where there is a filter, `filtered` does this.
+//! Where there is a filter, `filtered` does this. What is found may be grouped (`groups`) or diversified (`diversity`).
 
+use std::cmp::Ordering;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Instant;
@@ -20,7 +21,7 @@ use crate::graph::GraphView;
 use crate::graph::filtered::FilteredWalk;
 use crate::graph::search::{Candidate, Counts, Walk, search};
 use crate::matches::Matches;
-use crate::options::{Ask, Config, Metric};
+use crate::options::{Ask, Config, Metric, Shape};
 use crate::rows::check_vector;
 use crate::token::Token;
 use crate::view::View;
@@ -129,12 +130,18 @@ pub(crate) fn check(config: &Config, query: &[f32], what: impl Fn() -> String) -
     check_vector(query, config.metric, what)
 }
 
+/// A row, after its distance.
+pub(crate) type Neighbor = (f32, u32);
+/// How a search ran.
+pub(crate) type Done = (Plan, Counts);
+
 /// What a search needs besides the query.
+#[derive(Clone, Copy)]
 pub(crate) struct Search<'a> {
     pub view: &'a View,
     pub config: &'a Config,
     pub kernels: &'static Kernels,
-    pub ask: Ask,
+    pub ask: Ask<'a>,
     /// A row that is never a hit.
     pub excluded: Option<u32>,
     /// The only rows that are hits.
@@ -150,24 +157,63 @@ impl Search<'_> {
         rows: &mut Vec<u32>,
         distances: &mut Vec<f32>,
         token: &Token,
-    ) -> Result<(Plan, Counts)> {
+    ) -> Result<Done> {
         self.view.checked(|| {
-            let done = match self.matches {
-                Some(matches) => self.answer_filtered(matches, query, scratch, token)?,
-                None => self.answer(query, scratch, token)?,
-            };
-            let tie = |a: u32, b: u32| self.view.rows.id(a).cmp(self.view.rows.id(b));
-            let near = |hit: &&(f32, u32)| f64::from(hit.0) <= self.ask.max_distance;
-            for &(distance, row) in scratch.top.finish(tie).iter().skip(self.ask.offset).take_while(near) {
+            let mut hit = |&(distance, row): &Neighbor| {
                 rows.push(row);
                 distances.push(distance);
-            }
+            };
+            let done = match self.ask.shape {
+                Shape::Nearest => {
+                    let (done, nearest) = self.nearest(query, scratch, token)?;
+                    nearest.iter().skip(self.ask.offset).for_each(hit);
+                    done
+                }
+                Shape::Groups { field, size } => {
+                    let (done, groups) = self.grouped(field, size, query, scratch, token)?;
+                    groups.iter().skip(self.ask.offset).for_each(|group| group.iter().for_each(&mut hit));
+                    done
+                }
+                Shape::Diverse { hits, lambda } => {
+                    let (done, nearest) = self.nearest(query, scratch, token)?;
+                    let nearest = nearest.to_vec();
+                    self.diverse(&nearest, hits, lambda, scratch, token)?.iter().for_each(hit);
+                    done
+                }
+            };
             rows.iter().for_each(|&row| self.view.rows.check(row));
             Ok(done)
         })
     }
 
-    fn answer(&self, query: &[f32], scratch: &mut Scratch, token: &Token) -> Result<(Plan, Counts)> {
+    /// The `k` nearest rows that are near enough, with their distances, nearest first.
+    pub fn nearest<'s>(
+        &self,
+        query: &[f32],
+        scratch: &'s mut Scratch,
+        token: &Token,
+    ) -> Result<(Done, &'s [Neighbor])> {
+        let done = match self.matches {
+            Some(matches) => self.answer_filtered(matches, query, scratch, token)?,
+            None => self.answer(query, scratch, token)?,
+        };
+        let nearest = scratch.top.finish(|a, b| self.tie(a, b));
+        let near = nearest.partition_point(|hit| self.is_near(hit.0));
+        Ok((done, &nearest[..near]))
+    }
+
+    /// Whether a hit may be so far.
+    pub fn is_near(&self, distance: f32) -> bool {
+        f64::from(distance) <= self.ask.max_distance
+    }
+
+    /// The order of rows that are equally far.
+    #[inline(always)]
+    pub fn tie(&self, a: u32, b: u32) -> Ordering {
+        self.view.rows.id(a).cmp(self.view.rows.id(b))
+    }
+
+    fn answer(&self, query: &[f32], scratch: &mut Scratch, token: &Token) -> Result<Done> {
         token.check()?;
         let (view, metric) = (self.view, self.config.metric);
         let (mut plan, graph) = plan(view, &self.ask);
@@ -240,8 +286,13 @@ impl Search<'_> {
 
     /// Shows rows to `top`, with their exact distances.
     pub fn rescore(&self, query: &[f32], found: &[u32], top: &mut Top) {
+        self.for_each_key(query, found, |row, key| top.push(key, row, |a, b| self.tie(a, b)));
+    }
+
+    /// Calls `take` with each row and its key, of which [`exact::distance`] makes its distance.
+    #[inline(always)]
+    pub fn for_each_key(&self, query: &[f32], found: &[u32], mut take: impl FnMut(u32, f32)) {
         let rows = &self.view.rows;
-        let tie = |a: u32, b: u32| rows.id(a).cmp(rows.id(b));
         for &row in found {
             auspex_kernel::prefetch(rows.vector(row));
         }
@@ -253,7 +304,7 @@ impl Search<'_> {
                 _ => self.kernels.dot_f32_x4(query, vectors),
             };
             for (&row, &raw) in four.iter().zip(&raw) {
-                top.push(exact::key(self.config.metric, raw, rows.inverse_norm(row)), row, tie);
+                take(row, exact::key(self.config.metric, raw, rows.inverse_norm(row)));
             }
         }
     }

@@ -215,6 +215,11 @@ impl Rows {
         (count, self.vectors(row, count as usize))
     }
 
+    /// The same rows among all segments of the log, also those that brought none.
+    pub fn among(&self, segments: Arc<Vec<Arc<Segment>>>) -> Rows {
+        Rows { segments, ..self.clone() }
+    }
+
     /// Bytes of the log, in use on the heap and allocated in mapped files, and of the places kept here.
     pub fn bytes(&self) -> (usize, usize, usize) {
         let heap = self.segments.iter().filter(|segment| !segment.is_mapped()).map(|segment| segment.written()).sum();

@@ -559,7 +559,7 @@ impl Writer {
 
     pub fn view(&self) -> View {
         View {
-            rows: self.rows.rows().clone(),
+            rows: self.rows.rows().among(self.log.segments()),
             count: self.rows.len() as u32,
             tombstones: Arc::clone(&self.tombstones),
             columns: Arc::clone(&self.columns),

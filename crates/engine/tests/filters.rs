@@ -238,8 +238,11 @@ fn deep_full_every_selectivity_is_found() {
         rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
     };
     let lexname: Vec<u32> = meta.lines().map(lexname).collect();
+    let pos = |line: &str| u32::from(line.split(r#""pos": ""#).nth(1).unwrap().as_bytes()[0]);
+    let pos: Vec<u32> = meta.lines().map(pos).collect();
     let queries = std::env::var("AUSPEX_QUERIES").map_or(40, |queries| queries.parse().unwrap());
     table("sift128-100k, groups are photographs", sift, photo, "l2", true, queries);
     table("wordnet384-20k, groups are lexnames", wordnet, lexname.clone(), "cosine", true, queries);
+    table("wordnet384-20k, groups are parts of speech", common::wordnet(), pos, "cosine", true, queries);
     table("wordnet384-20k, groups are lexnames", common::wordnet(), lexname, "cosine", false, queries.min(30));
 }

@@ -23,7 +23,8 @@ pub struct BuildOptions {
     pub m: Option<f64>,
     /// Candidates held while a row is linked: 64 when left out. More is a better graph, built more slowly.
     pub ef_construction: Option<f64>,
-    /// Candidates held while searching, unless the call says otherwise: 64 when left out. Raised to `k`.
+    /// Candidates held while searching, unless the call says otherwise: when left out what `tune` found, or 64. Raised to
+    /// `k`.
     pub ef_search: Option<f64>,
     /// Of the levels of nodes: 42 when left out. The same rows, options and seed give the same graph.
     pub seed: Option<f64>,
@@ -80,6 +81,10 @@ pub struct Query {
     pub offset: Option<f64>,
     /// The largest distance of a hit.
     pub max_distance: Option<f64>,
+    /// Groups instead of hits.
+    pub group_by: Option<GroupBy>,
+    /// Hits that differ.
+    pub diversify: Option<Diversify>,
     /// Whether metadata comes back.
     pub metadata: bool,
     /// Whether the floats come back.
@@ -95,7 +100,66 @@ impl Query {
             filter: self.filter.clone(),
             offset: self.offset,
             max_distance: self.max_distance,
+            group_by: self
+                .group_by
+                .as_ref()
+                .map(|groups| auspex_engine::GroupBy { field: groups.field.clone(), size: groups.size }),
+            diversify: self
+                .diversify
+                .as_ref()
+                .map(|diverse| auspex_engine::Diversify { lambda: diverse.lambda, fetch: diverse.fetch }),
         }
+    }
+}
+
+/// Hits by what rows have in a field of their metadata.
+#[napi(object, object_to_js = false)]
+pub struct GroupBy {
+    /// The field.
+    pub field: String,
+    /// Hits of a group.
+    pub size: Option<f64>,
+}
+
+/// Hits that are near the query and far from one another.
+#[napi(object, object_to_js = false)]
+pub struct Diversify {
+    /// What nearness counts against difference, 0 to 1: 0.5 when left out. 1 takes the nearest only.
+    pub lambda: Option<f64>,
+    /// The nearest rows among which hits are chosen: `4 * k` when left out, at least `k`.
+    pub fetch: Option<f64>,
+}
+
+/// What to measure.
+#[napi(object, object_to_js = false)]
+pub struct RecallQuery {
+    /// Hits of a search.
+    pub k: Option<f64>,
+    /// Rows that are queries.
+    pub sample: Option<f64>,
+    /// Numbers of candidates held.
+    pub ef_search: Option<Vec<f64>>,
+    /// The JSON text of a filter.
+    pub filter: Option<String>,
+}
+
+/// How well searches with one `efSearch` do.
+#[napi(object, object_from_js = false)]
+pub struct RecallPoint {
+    /// Candidates held.
+    pub ef_search: u32,
+    /// Share of the true neighbours that were found, 0 to 1; 1 where there are none.
+    pub recall: f64,
+    /// Microseconds that half of the searches took at most.
+    pub p50_us: f64,
+    /// Microseconds that 99 of 100 searches took at most.
+    pub p99_us: f64,
+}
+
+impl From<auspex_engine::RecallPoint> for RecallPoint {
+    fn from(point: auspex_engine::RecallPoint) -> RecallPoint {
+        let auspex_engine::RecallPoint { ef_search, recall, p50_us, p99_us } = point;
+        RecallPoint { ef_search: ef_search as u32, recall, p50_us, p99_us }
     }
 }
 
@@ -129,6 +193,8 @@ pub struct Stats {
     pub max_wait_ms: f64,
     /// What a person should know.
     pub notices: Vec<String>,
+    /// Candidates held by searches that give no `efSearch`.
+    pub ef_search: u32,
     /// The instruction set in use.
     #[napi(ts_type = "Isa")]
     pub isa: &'static str,
@@ -341,6 +407,25 @@ impl NativeCollection {
         ))
     }
 
+    /// How many of the true neighbours searches find.
+    #[napi(catch_unwind, ts_return_type = "Promise<RecallPoint[]>")]
+    pub fn estimate_recall(&self, query: RecallQuery, token: &Token) -> AsyncTask<Job> {
+        let (engine, token) = (self.engine.clone(), token.0.clone());
+        let RecallQuery { k, sample, ef_search, filter } = query;
+        let options = auspex_engine::RecallOptions { k, sample, ef_search, filter };
+        Job::run(
+            move || engine.estimate_recall(&options, &token),
+            |points| points.into_iter().map(RecallPoint::from).collect::<Vec<_>>(),
+        )
+    }
+
+    /// Finds the least `efSearch` that reaches a recall, and keeps it.
+    #[napi(catch_unwind, ts_return_type = "Promise<RecallPoint>")]
+    pub fn tune(&self, target_recall: f64, k: Option<f64>, token: &Token) -> AsyncTask<Job> {
+        let (engine, token) = (self.engine.clone(), token.0.clone());
+        Job::run(move || engine.tune(target_recall, k, &token), RecallPoint::from)
+    }
+
     /// Whether a live row has this id.
     #[napi(catch_unwind)]
     pub fn has(&self, id: String) -> Result<bool> {
@@ -377,6 +462,7 @@ impl NativeCollection {
                 unreachable: stats.unreachable as f64,
                 max_wait_ms: stats.max_wait_ms,
                 notices: stats.notices,
+                ef_search: stats.ef_search,
                 isa: stats.isa,
                 threads: stats.threads,
                 version: stats.version,

@@ -16,7 +16,7 @@ use std::collections::BinaryHeap;
 
 use crate::codes::{Scorer, mix};
 use crate::graph::GraphView;
-use crate::graph::search::{Candidate, Counts};
+use crate::graph::search::{Candidate, Counts, Visited};
 
 /// Nodes scored in a step from which on no bridge is taken.
 const ENOUGH: usize = 32;
@@ -35,12 +35,6 @@ const MANY: f64 = 0.6;
 const SOME: f64 = 0.3;
 /// Nodes that are scored or tested in the time in which a row is read and compared.
 const PER_ROW: u64 = 3;
-
-/// What is known of a node.
-const UNKNOWN: u8 = 0;
-const MATCHES: u8 = 1;
-const BRIDGE: u8 = 2;
-const CROSSED: u8 = 3;
 
 /// What a walk is asked.
 pub(crate) struct Asked<'a, S, A> {
@@ -67,9 +61,9 @@ pub(crate) struct FilteredWalk {
     /// Farthest on top.
     found: BinaryHeap<Candidate>,
     ahead: BinaryHeap<Reverse<Candidate>>,
-    /// Of each node what is known, and the nodes of which something is.
-    known: Vec<u8>,
-    touched: Vec<u32>,
+    /// Nodes that were tested; and, a bit each, those of them that are no bridges, or none any more.
+    tested: Visited,
+    closed: Vec<u64>,
     bridges: Vec<u32>,
     enough: usize,
     batch: Vec<u32>,
@@ -108,11 +102,9 @@ impl FilteredWalk {
     fn begin<S: Scorer, A: Fn(u32) -> bool>(&mut self, asked: &Asked<S, A>) -> f64 {
         self.reset(asked.view.nodes() as usize);
         self.enough = ENOUGH;
-        if self.learn(asked.entry, asked) {
-            self.batch.push(asked.entry);
-        }
+        self.learn(std::iter::once(asked.entry), asked);
         self.expand(asked.entry, asked);
-        self.batch.len() as f64 / self.touched.len() as f64
+        self.batch.len() as f64 / self.tested.seen().len() as f64
     }
 
     /// Fills `sorted` with the `ef` nearest nodes, from those in `batch` and from anywhere.
@@ -124,14 +116,14 @@ impl FilteredWalk {
         let seeds = self.batch.len() + SEEDS;
         for draw in 0..DRAWS {
             let node = ((u128::from(mix(draw)) * u128::from(nodes)) >> 64) as u32;
-            if self.batch.len() < seeds && self.learn(node, asked) {
-                self.batch.push(node);
+            if self.batch.len() < seeds {
+                self.learn(std::iter::once(node), asked);
             }
         }
         let spent = counts.distances;
         loop {
             self.score(&asked.scorer, ef, counts);
-            if (counts.distances - spent + self.touched.len() as u64) / PER_ROW > asked.budget {
+            if (counts.distances - spent + self.tested.seen().len() as u64) / PER_ROW > asked.budget {
                 return false;
             }
             let Some(Reverse(next)) = self.ahead.pop() else { break };
@@ -147,12 +139,12 @@ impl FilteredWalk {
     }
 
     fn reset(&mut self, nodes: usize) {
-        for &node in &self.touched {
-            self.known[node as usize] = UNKNOWN;
+        for &node in self.tested.seen() {
+            self.closed[node as usize / 64] = 0;
         }
-        self.touched.clear();
-        if self.known.len() < nodes {
-            self.known.resize(nodes.next_power_of_two(), UNKNOWN);
+        self.tested.reset(nodes);
+        if self.closed.len() * 64 < nodes {
+            self.closed.resize(nodes.next_power_of_two().div_ceil(64), 0);
         }
         self.found.clear();
         self.ahead.clear();
@@ -160,26 +152,33 @@ impl FilteredWalk {
         self.batch.clear();
     }
 
-    /// Whether a node matches that was not looked at before.
+    /// Puts into `batch` the nodes that match, of those that were not tested before. Whether one does is as good as
+    /// random: a branch would be mispredicted.
     #[inline(always)]
-    fn learn<S, A: Fn(u32) -> bool>(&mut self, node: u32, asked: &Asked<S, A>) -> bool {
-        let known = &mut self.known[node as usize];
-        if *known != UNKNOWN {
-            return false;
+    fn learn<S: Scorer, A: Fn(u32) -> bool>(&mut self, nodes: impl Iterator<Item = u32>, asked: &Asked<S, A>) {
+        let first = self.tested.mark(nodes);
+        let fresh = &self.tested.seen()[first..];
+        let before = self.batch.len();
+        let mut len = before;
+        self.batch.resize(len + fresh.len(), 0);
+        for &node in fresh {
+            let matches = (asked.accept)(node);
+            self.closed[node as usize / 64] |= u64::from(matches) << (node % 64);
+            self.batch[len] = node;
+            len += usize::from(matches);
         }
-        self.touched.push(node);
-        *known = if (asked.accept)(node) { MATCHES } else { BRIDGE };
-        *known == MATCHES
+        self.batch.truncate(len);
+        asked.scorer.prefetch(&self.batch[before..]);
     }
 
     /// Puts into `batch` the matching nodes that are one step away or two.
-    fn expand<S, A: Fn(u32) -> bool>(&mut self, from: u32, asked: &Asked<S, A>) {
+    fn expand<S: Scorer, A: Fn(u32) -> bool>(&mut self, from: u32, asked: &Asked<S, A>) {
         let (links, nodes) = (asked.view.graph.layers[0].window(), asked.view.nodes());
+        let near = || links.of(from).filter(|&node| node < nodes);
+        self.learn(near(), asked);
         self.bridges.clear();
-        for node in links.of(from).filter(|&node| node < nodes) {
-            if self.learn(node, asked) {
-                self.batch.push(node);
-            } else if self.known[node as usize] == BRIDGE {
+        for node in near() {
+            if self.closed[node as usize / 64] >> (node % 64) & 1 == 0 {
                 links.prefetch(node);
                 self.bridges.push(node);
             }
@@ -189,12 +188,8 @@ impl FilteredWalk {
                 return;
             }
             let bridge = self.bridges[i];
-            self.known[bridge as usize] = CROSSED;
-            for node in links.of(bridge).filter(|&node| node < nodes) {
-                if self.learn(node, asked) {
-                    self.batch.push(node);
-                }
-            }
+            self.closed[bridge as usize / 64] |= 1 << (bridge % 64);
+            self.learn(links.of(bridge).filter(|&node| node < nodes), asked);
         }
     }
 

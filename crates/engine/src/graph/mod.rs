@@ -40,7 +40,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::arena::{Arena, Writer};
+use crate::arena::{Arena, Window, Writer};
 use crate::codes::Codes;
 use crate::error::Result;
 use crate::graph::layer::{Frozen, Layer, LayerWriter};
@@ -99,6 +99,11 @@ impl GraphView {
         .filter(move |&row| row < rows)
     }
 
+    /// The newest rows of nodes, for many looks at them.
+    pub fn heads(&self) -> Heads<'_> {
+        Heads(self.graph.heads.window())
+    }
+
     /// Whether one of the node's rows can be returned.
     pub fn is_live(&self, node: u32, rows: u32, tombstones: &Tombstones) -> bool {
         self.rows_of(node, rows).any(|row| !tombstones.contains(row))
@@ -126,6 +131,17 @@ impl GraphView {
     pub fn bytes(&self) -> usize {
         let links: usize = self.graph.layers.iter().map(Layer::bytes).sum();
         links + self.codes.bytes() + self.graph.heads.bytes() + self.graph.next_same.bytes()
+    }
+}
+
+/// The newest row of each node that there was when the window was made.
+pub(crate) struct Heads<'a>(Window<'a, AtomicU32>);
+
+impl Heads<'_> {
+    /// The node's row, if it has but one.
+    #[inline(always)]
+    pub fn only(&self, node: u32) -> Option<u32> {
+        Some(self.0.get(node as usize)[0].load(Ordering::Acquire)).filter(|head| head & CHAINED == 0)
     }
 }
 

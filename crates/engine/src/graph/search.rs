@@ -111,7 +111,7 @@ pub(crate) struct Visited {
 }
 
 impl Visited {
-    fn reset(&mut self, slots: usize) {
+    pub fn reset(&mut self, slots: usize) {
         for &slot in &self.seen[..self.len] {
             self.bits[slot as usize / 64] = 0;
         }
@@ -122,9 +122,15 @@ impl Visited {
         }
     }
 
+    /// Those that were marked since they were cleared, in that order.
+    #[inline(always)]
+    pub fn seen(&self) -> &[u32] {
+        &self.seen[..self.len]
+    }
+
     /// Marks slots. Those that were not marked are the last ones of `seen`, from the place that it returns.
     #[inline(always)]
-    fn mark(&mut self, slots: impl Iterator<Item = u32>) -> usize {
+    pub fn mark(&mut self, slots: impl Iterator<Item = u32>) -> usize {
         let first = self.len;
         let mut len = first;
         for slot in slots {
@@ -146,6 +152,15 @@ pub(crate) struct Counts {
     pub visited: u64,
     pub distances: u64,
     pub rescored: u64,
+}
+
+impl Counts {
+    /// Adds what another walk did.
+    pub fn add(&mut self, other: &Counts) {
+        self.visited += other.visited;
+        self.distances += other.distances;
+        self.rescored += other.rescored;
+    }
 }
 
 /// The memory of a walk, used again and again.

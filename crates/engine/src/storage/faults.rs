@@ -13,7 +13,7 @@ use crate::storage::frame::Draft;
 use crate::storage::log::Log;
 use crate::storage::manifest::MANIFEST;
 use crate::storage::segment::Segment;
-use crate::{Collection, Options, SearchOptions, Token, Update, Write};
+use crate::{Collection, Filter, Options, SearchOptions, Token, Update, Write};
 
 /// A file: what the running process sees, and what is sure to survive.
 #[derive(Clone, Default)]
@@ -266,6 +266,8 @@ fn options(durability: &str) -> Options {
         dim: Some(DIM as f64),
         metric: Some("l2".into()),
         durability: Some(durability.into()),
+        // Text that is too long for a column is among it, and what is no keyword.
+        fields: Some(["t", "u"].map(|name| (name.into(), "keyword".into())).to_vec()),
         ..Options::default()
     }
 }
@@ -281,6 +283,8 @@ struct Script {
     /// States after each acknowledged write, oldest first; the write under way comes last.
     acknowledged: Rows,
     attempted: Option<Rows>,
+    /// What `efSearch` may be kept: the one acknowledged last, and those that were tried since.
+    tuned: Vec<usize>,
 }
 
 impl Script {
@@ -294,6 +298,13 @@ impl Script {
         match self.below(8) {
             0 => self.collection.checkpoint(),
             1 => self.collection.compact(&Token::default()).map(drop),
+            2 => {
+                let ef = 1 + self.below(100);
+                self.tuned.push(ef);
+                self.collection.keep_ef_search(ef)?;
+                self.tuned = vec![ef];
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -343,16 +354,27 @@ impl Script {
     }
 }
 
+/// What is there; and what its columns say of it must be what its metadata do.
 fn contents(collection: &Collection) -> Rows {
-    let mut cursor = collection.cursor(None).unwrap();
-    let page = cursor.next(usize::MAX).unwrap();
-    (0..page.len()).map(|i| (page.id(i).to_owned(), (page.vector(i).to_vec(), page.metadata(i).into()))).collect()
+    let read = |filter: Option<&str>| -> Rows {
+        let page = collection.cursor(filter).unwrap().next(usize::MAX).unwrap();
+        let row = |i| (page.id(i).to_owned(), (page.vector(i).to_vec(), page.metadata(i).into()));
+        (0..page.len()).map(row).collect()
+    };
+    let rows = read(None);
+    for text in [r#"{"u":1}"#, r#"{"t":{"$startsWith":"x","$contains":"x3"}}"#] {
+        let filter = Filter::parse(text).unwrap();
+        let matching = rows.iter().filter(|(_, (_, metadata))| filter.matches(metadata));
+        assert_eq!(read(Some(text)), matching.map(|(id, row)| (id.clone(), row.clone())).collect(), "{text}");
+    }
+    rows
 }
 
 fn start(disk: &Arc<Faulty>, durability: &str, seed: u64) -> Result<Script> {
     let collection = Collection::on(Arc::clone(disk) as Arc<dyn Disk>, &options(durability), true)?;
     let now = contents(&collection);
-    Ok(Script { collection, random: seed, acknowledged: now.clone(), now, attempted: None })
+    let tuned = vec![collection.ef_search()];
+    Ok(Script { collection, random: seed, acknowledged: now.clone(), now, attempted: None, tuned })
 }
 
 /// Opens what a crash left, and checks that it is the acknowledged state or the one that was being written.
@@ -362,6 +384,8 @@ fn check(disk: Faulty, script: &Script, what: &str) {
     let there = contents(&opened.collection);
     let whole = there == script.acknowledged || script.attempted.as_ref() == Some(&there);
     assert!(whole, "{what}: {} rows, acknowledged {}", there.len(), script.acknowledged.len());
+    let ef = opened.collection.ef_search();
+    assert!(script.tuned.contains(&ef), "{what}: efSearch is {ef}, and {:?} were kept", script.tuned);
     // It goes on, and what it adds is there after another opening.
     let mut opened = opened;
     for _ in 0..3 {

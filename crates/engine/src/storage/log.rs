@@ -310,6 +310,8 @@ impl Log {
         before.writable()?;
         self.sync()?;
         self.manifest.durable = self.durable;
+        // It may have been tuned meanwhile.
+        self.manifest.ef_search = before.manifest.ef_search;
         match self.manifest.store(&*self.disk) {
             Ok(()) => {}
             Err(Stored::Kept(error)) => return Err(error),
@@ -473,6 +475,14 @@ impl Log {
     /// The checkpoint in force.
     pub fn checkpoint(&self) -> Option<Checkpointed> {
         self.manifest.checkpoint
+    }
+
+    /// Keeps what searches use that give no `efSearch`. [`Stored::Kept`]: nothing has changed.
+    pub fn tune(&mut self, ef_search: usize) -> Result<()> {
+        self.writable()?;
+        let mut next = self.manifest.clone();
+        next.ef_search = Some(ef_search);
+        self.replace(next).map_err(Error::from)
     }
 
     pub fn manifest(&self) -> &Manifest {

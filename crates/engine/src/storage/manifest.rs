@@ -69,6 +69,8 @@ pub(crate) struct Manifest {
     pub seed: u64,
     pub model: Option<String>,
     pub fields: Fields,
+    /// What searches use that give none, where it was tuned.
+    pub ef_search: Option<usize>,
     /// Told apart from every other collection's frames by this.
     pub salt: u64,
     pub generation: u32,
@@ -88,6 +90,7 @@ impl Manifest {
             seed: config.seed,
             model: config.model.clone(),
             fields: config.fields.clone(),
+            ef_search: None,
             salt,
             generation: 1,
             segments: Vec::new(),
@@ -106,16 +109,16 @@ impl Manifest {
         format!("index-{}-{number}", self.generation)
     }
 
-    /// Whether this is what the log of `older` may have made of it by adding frames and segments.
+    /// Whether this is what the log of `older` may have made of it by adding frames and segments, or by tuning.
     pub fn continues(&self, older: &Manifest) -> bool {
         let grown = older.segments.iter().zip(&self.segments).all(|(older, newer)| {
             older.len == newer.len && older.sealed.is_none_or(|sealed| newer.sealed == Some(sealed))
         });
-        let (segments, durable) = (older.segments.clone(), older.durable);
+        let (segments, durable, ef_search) = (older.segments.clone(), older.durable, older.ef_search);
         grown
             && self.segments.len() >= segments.len()
             && self.durable >= durable
-            && Manifest { segments, durable, ..self.clone() } == *older
+            && Manifest { segments, durable, ef_search, ..self.clone() } == *older
     }
 
     /// Reads the manifest; `None` where there is none.
@@ -171,6 +174,10 @@ impl Manifest {
             None => Some(Vec::new()),
         };
         let fields = Fields::parse(&fields?).ok()?;
+        let ef_search = match value.get("efSearch") {
+            None | Some(Value::Null) => None,
+            Some(_) => Some(size("efSearch")?),
+        };
         let manifest = Manifest {
             dim: size("dim")?,
             metric: Metric::parse(Some(value.get("metric")?.as_str()?)).ok()?,
@@ -179,6 +186,7 @@ impl Manifest {
             seed: number("seed")?,
             model: value.get("model").and_then(Value::as_str).map(str::to_owned),
             fields,
+            ef_search,
             salt: number("salt")?,
             generation: u32::try_from(number("generation")?).ok()?,
             segments: segments.collect::<Option<Vec<Named>>>()?,
@@ -195,6 +203,7 @@ impl Manifest {
             dim: number(self.dim),
             m: number(self.m),
             ef_construction: number(self.ef_construction),
+            ef_search: self.ef_search.map(|ef| ef as f64),
             seed: Some(self.seed as f64),
             model: self.model.clone(),
             ..Options::default()
@@ -226,6 +235,7 @@ impl Manifest {
             ("seed", json!(self.seed)),
             ("model", json!(self.model)),
             ("fields", self.fields.iter().collect()),
+            ("efSearch", json!(self.ef_search)),
             ("salt", json!(self.salt)),
             ("generation", json!(self.generation)),
             ("segments", json!(segments)),
@@ -288,7 +298,9 @@ mod tests {
         let position = Position { sequence: 9, segment: 1, offset: 128, link: 3 };
         let kept = Checkpointed { number: 1, len: 4096, position };
         assert!(loaded(&|_| ()).unwrap() && loaded(&|manifest| manifest.checkpoint = Some(kept)).unwrap());
-        let changes: [&dyn Fn(&mut Manifest); 8] = [
+        assert!(loaded(&|manifest| manifest.ef_search = Some(100)).unwrap());
+        let changes: [&dyn Fn(&mut Manifest); 9] = [
+            &|manifest| manifest.ef_search = Some(0),
             &|manifest| manifest.dim = 0,
             &|manifest| manifest.dim = 1 << 40,
             &|manifest| manifest.m = 1,
@@ -313,7 +325,7 @@ mod tests {
         let mut newer = older.clone();
         newer.segments[1].sealed = Some(64);
         newer.segments.push(Named { len: 1 << 18, sealed: None });
-        newer.durable = 10;
+        (newer.durable, newer.ef_search) = (10, Some(100));
         assert!(older.continues(&older) && newer.continues(&older) && !older.continues(&newer));
         assert!(!Manifest { salt: 6, ..newer }.continues(&older));
     }
