@@ -9,7 +9,7 @@ import { licences, sbom } from './sbom.mjs';
 import { root } from './suites.mjs';
 
 /** What the package of a user needs; the rest of package.json is for those who build it. */
-const KEPT = 'name version description keywords license type engines main module types exports files sideEffects';
+const KEPT = 'name version description keywords license type engines main module types exports bin files sideEffects';
 
 /**
  * @param out a folder; what it held is lost
