@@ -189,13 +189,12 @@ async function read(
     0,
   );
   let [seen, done, dim] = [0, 0, 0];
+  // Of the bytes those count whose rows are taken: the files are read some batches ahead.
+  let taken = 0;
   let taking: Promise<void> = Promise.resolve();
   let failed = false;
+  const show = () => progress.update({ done, part: total === undefined ? undefined : taken / Math.max(total, 1) });
   // A batch takes a while: the bar moves between two.
-  const show = () => {
-    const bytes = sources.reduce((sum, each) => sum + each.read, 0);
-    progress.update({ done, part: total === undefined ? undefined : bytes / Math.max(total, 1) });
-  };
   const timer = setInterval(show, 200);
   try {
     for (const source of sources) {
@@ -208,11 +207,13 @@ async function read(
             `a vector of ${dimOf(rows)} numbers; the rows before it have ${dim}`,
           );
         seen += rows.ids.length;
+        const bytes = sources.reduce((sum, each) => sum + each.read, 0);
         await taking;
         signal.throwIfAborted();
         taking = take(rows, source.file).then(
           () => {
             done += rows.ids.length;
+            taken = bytes;
             show();
           },
           (error) => {

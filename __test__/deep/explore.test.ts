@@ -120,7 +120,7 @@ inBrowser(
     await collection.insert([
       { id: 'new', vector: centres[0] ?? [], metadata: { topic: 'music', year: 2030, draft: false, title: 'New' } },
     ]);
-    await page.fill('[aria-label="year: at least"]', '2030');
+    await page.fill('[aria-label="year: from"]', '2030');
     await page.fill('[aria-label="topic: value"]', 'music');
     await page.selectOption('[aria-label="draft: is"]', 'false');
     await page.fill('#json', '{"title": "New"}');

@@ -75,7 +75,8 @@ async function begin() {
   about = await ask('about', {});
   const { path, dim, metric, stats, fields, example } = about;
   document.title = `${path} · auspex`;
-  $('name').textContent = path;
+  $('name').textContent = path.split(/[\\/]/).at(-1);
+  $('name').title = path;
   facts($('facts'), [
     ['rows', whole(stats.rows)],
     ['numbers', whole(dim)],
@@ -103,7 +104,7 @@ function fieldOf(name, type) {
   const label = (text) => ({ ariaLabel: `${name}: ${text}` });
   const line = element('div', { className: 'field' }, element('span', { textContent: name }));
   if (type === 'number') {
-    const [least, most] = ['at least', 'at most'].map((text) =>
+    const [least, most] = ['from', 'to'].map((text) =>
       element('input', { type: 'number', step: 'any', placeholder: text, ...label(text) }),
     );
     line.append(element('span', { className: 'pair' }, least, most));
