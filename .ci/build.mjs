@@ -1,7 +1,7 @@
 // `npm run build`: the release addon for this machine, then dist/. With `--lib`, dist/ alone; with `--target TRIPLE`, the
 // addon for one of the package's targets, as it is published.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
@@ -127,6 +127,7 @@ function dist() {
   const named = (text) => text.replace(/(?<=from ')(\.[^']+)(?=')/g, '$1.js');
   writeFileSync(`${root}/dist/langchain.mjs`, named(outputText));
   writeFileSync(`${root}/dist/langchain.d.mts`, named(readFileSync(`${root}/dist/langchain.d.ts`, 'utf8')));
+  command();
 }
 
 /** Keeps the types of the entries but the first, whose types stand in index.d.ts: from there they take what they share. */
@@ -149,6 +150,35 @@ function declarations() {
   for (const name of readdirSync(`${root}/dist`, { recursive: true }))
     if (name.endsWith('.d.ts')) rmSync(join(root, 'dist', name));
   for (const [path, text] of kept) writeFileSync(path, text);
+}
+
+/**
+ * The command `auspex` as one file, with the readers of CSV and Parquet in it: who uses the library alone installs
+ * nothing for it. Their licences go with it.
+ */
+function command() {
+  const flags = [
+    '--bundle',
+    '--platform=node',
+    '--target=node20',
+    '--format=cjs',
+    '--external:auspex',
+    '--log-level=warning',
+  ];
+  run('npx', ['--no-install', 'esbuild', 'cli/main.ts', ...flags, '--metafile=dist/cli.json', '--outfile=dist/cli.js']);
+  const { inputs } = JSON.parse(readFileSync(`${root}/dist/cli.json`, 'utf8'));
+  rmSync(`${root}/dist/cli.json`);
+  const packages = new Set(
+    Object.keys(inputs).flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? []),
+  );
+  const notices = Array.from(packages, (name) => {
+    const folder = `${root}/node_modules/${name}`;
+    const { version } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'));
+    const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
+    return `${name} ${version}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
+  });
+  writeFileSync(`${root}/dist/cli.LICENSES.txt`, notices.sort().join('\n\n'));
+  cpSync(`${root}/cli/explore/page`, `${root}/dist/page`, { recursive: true });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -10,7 +10,7 @@ import { root } from './suites.mjs';
 
 /** What the package of a user needs; the rest of package.json is for those who build it. */
 const KEPT =
-  'name version description keywords license type engines main module types exports typesVersions files sideEffects ' +
+  'name version description keywords license type engines main module types exports typesVersions bin files sideEffects ' +
   'peerDependencies peerDependenciesMeta';
 
 /**

@@ -188,9 +188,11 @@ test('fields are kept with the collection, and others than its own are refused w
   for (const options of [{}, { fields: { tag: 'keyword' as const, year: 'number' as const } }]) {
     const again = await open<{ year?: number; tag?: string }>(path, options);
     t.is(await again.count({ year: { $gte: 490 }, tag: 't0' }), 2);
+    t.deepEqual(again.fields, { tag: 'keyword', year: 'number' });
     await again.close();
   }
   const bare = await open(join(folder, 'bare'), { dim: 1 });
+  t.deepEqual(bare.fields, {});
   await bare.close();
   const says = ['fields is { "a": "boolean" }', 'made with {}'];
   await rejects(t, () => open(join(folder, 'bare'), { fields: { a: 'boolean' } }), outOfRange('ERR_ARGUMENT', ...says));

@@ -121,6 +121,7 @@ class NativeBacked {
   readonly dim: number;
   readonly metric: Api.Metric;
   readonly path: string | undefined;
+  readonly fields: Readonly<Record<string, Api.FieldType>>;
   readonly #native: NativeCollection;
   readonly #writes: ReturnType<typeof writesOf>;
   #closing: Promise<void> | undefined;
@@ -131,6 +132,8 @@ class NativeBacked {
     this.#writes = writesOf(collection);
     this.dim = collection.dim;
     this.metric = collection.metric;
+    const fields = collection.fields.map(({ name, kind }) => [name, kind as Api.FieldType]);
+    this.fields = Object.freeze(Object.fromEntries(fields));
   }
 
   get size(): number {

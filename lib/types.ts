@@ -484,6 +484,8 @@ export interface LocalCollection<M extends object = Metadata> extends Collection
   readonly size: number;
   /** The collection's folder, as an absolute path; `undefined` in memory. */
   readonly path: string | undefined;
+  /** The fields of the metadata that have columns, as they were declared: `{}` where there are none. */
+  readonly fields: { readonly [field: string]: FieldType };
   /** Whether `close` was called. */
   readonly closed: boolean;
 

@@ -286,6 +286,11 @@ impl Collection {
         self.0.config.metric
     }
 
+    /// The fields that have columns: their names, in order, and the names of their types.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.0.config.fields.iter()
+    }
+
     /// Live rows.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -237,7 +237,7 @@ pub struct Explain {
 }
 
 /// A field of the metadata, and what it mostly has.
-#[napi(object, object_to_js = false)]
+#[napi(object)]
 pub struct Field {
     /// Its key.
     pub name: String,
@@ -284,6 +284,12 @@ impl NativeCollection {
             Metric::L2 => "l2",
             Metric::Dot => "dot",
         }
+    }
+
+    /// The fields that have columns, by name.
+    #[napi(getter, catch_unwind)]
+    pub fn fields(&self) -> Vec<Field> {
+        self.engine.fields().map(|(name, kind)| Field { name: name.into(), kind: kind.into() }).collect()
     }
 
     /// Live rows.
