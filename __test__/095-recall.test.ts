@@ -109,7 +109,11 @@ test('what cannot be measured or reached is refused with the value', async (t) =
   ] as [object, ...string[]][]) {
     await rejects(t, () => c.estimateRecall(how), outOfRange('ERR_ARGUMENT', ...says));
   }
-  await rejects(t, () => c.estimateRecall({ efSearch: 64 } as object), wrongType('efSearch must be an array of numbers, got 64'));
+  await rejects(
+    t,
+    () => c.estimateRecall({ efSearch: 64 } as object),
+    wrongType('efSearch must be an array of numbers, got 64'),
+  );
   await rejects(t, () => c.estimateRecall({ efSearch: ['1'] } as object), wrongType('efSearch[0] must be a number'));
   await rejects(t, () => c.estimateRecall({ filter: { i: { $x: 1 } } as object }), {
     is: AuspexError,

@@ -165,6 +165,13 @@ const script: ((c: Collection<any>) => Promise<unknown>)[] = [
   (c) => c.flush(),
   (c) => c.compact().then(({ reclaimedBytes }) => typeof reclaimedBytes),
   (c) => c.verify(),
+  (c) =>
+    c.estimateRecall({ k: 3, sample: 20 }).then((points) => points.map(({ efSearch, recall }) => [efSearch, recall])),
+  (c) => c.estimateRecall({ efSearch: [0] }),
+  (c) => c.tune({ targetRecall: 0.5, k: 3 }).then(({ efSearch, recall }) => [efSearch, recall]),
+  (c) => c.tune({ targetRecall: 2 }),
+  (c) => c.search(v(3), { k: 4, groupBy: { field: 'i' } }),
+  (c) => c.search(v(3), { k: 4, diversify: { lambda: 0.3 } }),
   (c) => c.stats().then(({ rows, layers, unreachable }) => [rows, layers, unreachable]),
   (c) => c.snapshot(''),
   (c) => c.snapshot(5 as never),
@@ -551,6 +558,7 @@ test('with mode readonly nothing can be changed', async (t) => {
     () => far.update('r0', { metadata: { i: 9 } }),
     () => far.delete('r0'),
     () => far.clear(),
+    () => far.tune({ targetRecall: 0.9 }),
     () => far.compact(),
     () => far.snapshot('/tmp/never'),
   ];

@@ -40,6 +40,8 @@ export const METHODS = {
   searchBatch: { takes: ['queries', 'options'], ends: true },
   similar: { takes: ['id', 'options'], ends: true },
   explain: { takes: ['query', 'options'], ends: true },
+  estimateRecall: { takes: ['options'], ends: true },
+  tune: { takes: ['options'], changes: true, ends: true },
   stats: { takes: [] },
   flush: { takes: [] },
   refresh: { takes: [] },
@@ -51,7 +53,13 @@ export const METHODS = {
 export type Method = keyof typeof METHODS;
 
 /** Jobs: `close` ends them rather than waiting. */
-export const JOBS: ReadonlySet<string> = new Set(['compact', 'verify', 'snapshot'] satisfies Method[]);
+export const JOBS: ReadonlySet<string> = new Set([
+  'estimateRecall',
+  'tune',
+  'compact',
+  'verify',
+  'snapshot',
+] satisfies Method[]);
 
 /** To the process that has the collections. A call's number is its own on the port, and what belongs to it repeats it. */
 export type Request =
