@@ -278,13 +278,28 @@ test('a signal ends a search, a job and a stream at the other end', async (t) =>
   t.is(await far.count(), collection.size);
 });
 
-test('what comes back after a signal is still the result', async (t) => {
-  const { far } = await remote(t);
-  const controller = new AbortController();
-  const written = far.insert({ id: 'a', vector: v(1), metadata: { i: 1 } }, { signal: controller.signal });
-  t.is(await written, 1);
-  controller.abort();
-  t.true(await far.has('a'));
+test('after a signal a result still counts where something was done, and not where something was asked', async (t) => {
+  const { far, window } = await remote(t, 'web');
+  const { end } = window as WebPort;
+  const { deliver } = end;
+  const reason = new Error('enough');
+  let controller = new AbortController();
+  end.deliver = {
+    closed: () => deliver?.closed(),
+    message(data, ports) {
+      if (Reflect.get(data as object, 'kind') === 'result') controller.abort(reason);
+      deliver?.message(data, ports);
+    },
+  };
+  const late = <T>(call: (signal: AbortSignal) => Promise<T>) => {
+    controller = new AbortController();
+    return call(controller.signal);
+  };
+  t.is(await late((signal) => far.insert({ id: 'a', vector: v(1), metadata: { i: 1 } }, { signal })), 1);
+  t.true((await late((signal) => far.verify({ signal }))).ok);
+  t.is(await late((signal) => far.load([{ id: 'b', vector: v(1), metadata: { i: 1 } }], { signal })), 1);
+  await t.throwsAsync(() => late((signal) => far.search(v(1), { signal })), { is: reason });
+  await t.throwsAsync(() => late((signal) => far.searchBatch([v(1)], { signal })), { is: reason });
 });
 
 test('a signal given to many calls has one listener, and keeps none', async (t) => {

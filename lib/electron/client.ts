@@ -327,7 +327,10 @@ class Remote {
     } as const;
     const ask: Ask = { signal: ends?.signal ?? signal, onProgress, transfer, ...(onPull && { onPull }) };
     try {
-      return await this.#track(session.ask(request, ask));
+      const result = await this.#track(session.ask(request, ask));
+      // What was written stands, and so does a job that is done.
+      if (!('changes' in shape || JOBS.has(method))) signal?.throwIfAborted();
+      return result;
     } catch (error) {
       const parts = takes.map((name, i) => [nameOf(name, args[i]), args[i]] as const);
       throw isUncloned(error) ? unsendable(parts, error) : error;
