@@ -79,8 +79,8 @@ export const RIVALS: readonly Rival[] = [
 /** Whether it is this library, and not one that it is compared with. */
 export const ours = (name: string): boolean => name.startsWith('auspex');
 
-/** Candidates while searching. */
-export const EF_SEARCH = [10, 12, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128, 160, 200, 256, 320, 400, 512, 800];
+/** Candidates while searching, each about 1.4 times the one before. */
+export const EF_SEARCH = [10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 900];
 export const EF_SEARCH_QUICK = [16, 32, 64, 128, 256];
 
 /** A build in words. */

@@ -21,8 +21,10 @@ export interface Job {
   language: 'javascript' | 'python';
   build: Build;
   set: Prepared;
-  /** Candidates while searching: one point each, until one has found all but a thousandth. */
+  /** Candidates while searching: one point each. */
   efSearch: number[];
+  /** The recall behind which there are no more points. */
+  until?: number;
   /** Threads while building; searches have one. */
   threads: number;
   /** Each point's queries are asked once for their answers, then again and again for at most so long. */

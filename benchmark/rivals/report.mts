@@ -84,7 +84,14 @@ export function curves(title: string, values: readonly object[], x: object, y: o
     encoding: {
       x,
       y,
-      color: { field: colour, type: 'nominal', title: null, scale: { scheme: 'tableau20' }, sort: null },
+      color: {
+        field: colour,
+        type: 'nominal',
+        title: null,
+        scale: { scheme: 'tableau20' },
+        sort: null,
+        legend: { labelLimit: 400 },
+      },
       order: { field: 'order', type: 'quantitative' },
     },
   };

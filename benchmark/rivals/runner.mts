@@ -24,7 +24,7 @@ const rss = memory().rss - before;
 const points: Point[] = [];
 for (const efSearch of job.efSearch) {
   points.push(await point(subject, efSearch));
-  if ((points.at(-1)?.recall ?? 0) >= 0.999) break;
+  if ((points.at(-1)?.recall ?? 0) > (job.until ?? 1)) break;
 }
 const outcome: Outcome = {
   version: subject.version,

@@ -252,7 +252,7 @@ def main():
     points = []
     for ef in job["efSearch"]:
         points.append(point(subject, ef))
-        if points[-1]["recall"] >= 0.999:
+        if points[-1]["recall"] > job.get("until", 1):
             break
     if hasattr(subject, "save"):
         subject.save()
