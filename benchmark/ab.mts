@@ -138,7 +138,7 @@ const number = (x: number) => (x >= 1000 ? whole(x) : x.toFixed(x < 2 ? 4 : 1));
 
 /** The addon and dist of a commit, built in a work tree of its own, which goes again; what it made is kept. */
 async function built(word: string): Promise<Side> {
-  const commit = git(['rev-parse', '--verify', '--quiet', '--end-of-options', `${word}^{commit}`], word);
+  const commit = git(['rev-parse', '--verify', '--end-of-options', `${word}^{commit}`], word);
   const name = `${word} (${git(['log', '-1', '--format=%h %s', commit], word)})`;
   const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
   const [kept, tree] = [join(target, 'ab', commit), join(target, 'ab', `${commit}.tree`)];
@@ -178,6 +178,6 @@ function git(args: string[], word: string): string {
     return execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
   } catch (error) {
     const { stderr = '' } = error as { stderr?: string };
-    throw new UsageError(`${word} is no commit that git can check out: git ${args[0]}: ${stderr.trim() || error}`);
+    throw new UsageError(`${word} is no commit that git can check out: ${stderr.trim() || error}`);
   }
 }
