@@ -47,6 +47,7 @@ export const COMMANDS = {
       rival: { value: 'NAME', multiple: true, about: 'a library to run; may be given again (all)' },
       times: { value: 'N', from: 1, to: 100, about: 'rounds (2): all builds, then the best of each; the best counts' },
       threads: { value: 'N', from: 1, to: 1024, about: 'threads while building (the default: all)' },
+      minutes: { value: 'N', from: 1, to: 10_000, about: 'begin no measurement after so long (no limit)' },
       quick: { about: 'fewer rows, libraries of npm alone, one build each, one round: three minutes' },
       out: { value: 'FOLDER', about: 'where the report is written (benchmark/results)' },
       help: HELP,

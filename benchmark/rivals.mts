@@ -21,6 +21,7 @@ interface Flags {
   rival?: string[];
   times?: number;
   threads?: number;
+  minutes?: number;
   quick?: boolean;
   out?: string;
 }
@@ -31,6 +32,18 @@ const FULL = { rows: Number.POSITIVE_INFINITY, queries: 1000, seconds: 1, passes
 
 /** Whoever has found that much has nothing to gain from more candidates. */
 const UNTIL = 0.995;
+
+interface How {
+  times: number;
+  threads: number;
+  quick: boolean;
+  /** Why packages are not there, by their names. */
+  absent: Record<string, string>;
+  /** When no measurement begins any more, by the clock of `performance`. */
+  until: number;
+  /** Called after each measurement. */
+  keep: () => void;
+}
 
 interface Task {
   rival: Rival;
@@ -51,21 +64,26 @@ export async function main(flags: Flags): Promise<void> {
   console.log(about);
   const sections: Section[] = [];
   const all: Measured[] = [];
-  for (const name of flags.set ?? (quick ? [undefined] : SETS)) {
+  const names = flags.set ?? (quick ? [undefined] : SETS);
+  const end = performance.now() + 60_000 * (flags.minutes ?? Number.POSITIVE_INFINITY);
+  mkdirSync(out, { recursive: true });
+  for (const [i, name] of names.entries()) {
+    // What is left of the time is shared among the sets that are left.
+    const until = performance.now() + (end - performance.now()) / (names.length - i);
     const set = await readSet(name);
     const tasks = await tasksOf(set, rivals, quick, folder);
-    await rounds(tasks, times, threads, quick, absent);
     const measured = tasks.map((task) => task.measured);
     all.push(...measured);
+    // What is there so far is kept: the rest may take hours.
+    const keep = () =>
+      writeFileSync(
+        join(out, 'rivals.json'),
+        `${JSON.stringify({ ...host, threads, times, quick, measured: all }, undefined, 1)}\n`,
+      );
+    await rounds(tasks, { times, threads, quick, absent, until, keep });
     const section = sectionOf(set, tasks[0]?.set.rows ?? 0, measured);
     sections.push(section);
     console.log(`\n${section.title}\n${table(...(section.table ?? []))}\n${section.text?.join('\n')}`);
-    // What is there so far is kept: the rest may take hours.
-    mkdirSync(out, { recursive: true });
-    writeFileSync(
-      join(out, 'rivals.json'),
-      `${JSON.stringify({ ...host, threads, times, quick, measured: all }, undefined, 1)}\n`,
-    );
     writeFileSync(
       join(out, 'rivals.html'),
       await page('auspex beside its rivals', [{ title: 'Measured on', text: [about] }, ...sections]),
@@ -104,8 +122,11 @@ async function tasksOf(set: DataSet, rivals: Rival[], quick: boolean, folder: st
   };
   await part(limits.rows);
   const tasks: Task[] = [];
-  for (const rival of rivals) {
-    for (const build of rival.builds) {
+  // The first build of every library, then the second: whenever time is up, all had as many.
+  for (let i = 0; i < Math.max(...rivals.map(({ builds }) => builds.length)); i++) {
+    for (const rival of rivals) {
+      const build = rival.builds[i];
+      if (!build) continue;
       const prepared = await part(Math.min(limits.rows, rival.rows ?? Number.POSITIVE_INFINITY));
       const { rows, dim } = prepared;
       const measured = { set: set.name, rival: rival.name, build, rows, floats: 4 * rows * dim, outcomes: [] };
@@ -116,18 +137,16 @@ async function tasksOf(set: DataSet, rivals: Rival[], quick: boolean, folder: st
 }
 
 /** First every build once; then, as often as is left, the best build of each library. */
-async function rounds(
-  tasks: Task[],
-  times: number,
-  threads: number,
-  quick: boolean,
-  absent: Record<string, string>,
-): Promise<void> {
+async function rounds(tasks: Task[], { times, threads, quick, absent, until, keep }: How): Promise<void> {
   const { seconds, passes } = quick ? QUICK : FULL;
   let turn = tasks;
   for (let time = 0; time < times; time++) {
     for (const [i, { rival, build, set, measured }] of turn.entries()) {
       if (measured.error) continue;
+      if (performance.now() > until) {
+        if (time === 0) measured.error = 'time was up';
+        continue;
+      }
       const { language, only } = rival;
       const reason = absent[rival.package ?? ''] ?? (only && only !== set.metric ? `it has ${only} alone` : undefined);
       const efSearch = rival.efSearch ?? (quick ? EF_SEARCH_QUICK : EF_SEARCH);
@@ -139,6 +158,7 @@ async function rounds(
       } catch (error) {
         measured.error = (error as Error).message;
       }
+      keep();
       const took = `${((performance.now() - begun) / 1000).toFixed(0)} s`;
       const what = `${rival.name} ${labelOf(build)}`.trim();
       console.error(`${set.name}, round ${time + 1}, ${i + 1} of ${turn.length}: ${what}: ${measured.error ?? took}`);
@@ -162,7 +182,9 @@ function sectionOf(set: DataSet, rows: number, measured: Measured[]): Section {
   const kept = bests(lines);
   const lost = losses(lines);
   const failed = measured.filter(({ error }) => error);
-  const reasons = [...new Map(failed.map(({ rival, error }) => [rival, `${rival} (${error})`])).values()];
+  const reasons = [
+    ...new Set(failed.map(({ rival, build, error }) => `${`${rival} ${labelOf(build)}`.trim()} (${error})`)),
+  ];
   const text = [
     ...lost.map((text) => `Ahead of auspex in ${text}.`),
     ...(reasons.length > 0 ? [`Not run: ${reasons.join('; ')}.`] : []),
