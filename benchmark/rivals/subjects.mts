@@ -8,7 +8,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { LocalCollection } from 'auspex';
+import type * as auspexTypes from '../../index.d.ts';
 import { root } from '../ready.mjs';
 import type { Job } from './job.mts';
 
@@ -69,13 +69,13 @@ const numberOf = (job: Task, name: string): number => Number(job.build[name]);
 /** `batch`: rows a call, all in one without it. `folder`: on disk. */
 const auspex: Make = async (data, job) => {
   const entry = job.entry ?? join(root, 'dist/index.mjs');
-  const library: typeof import('auspex') = await load(pathToFileURL(entry).href);
+  const library: typeof auspexTypes = await load(pathToFileURL(entry).href);
   const { open, info } = library;
   const { batch = data.rows, folder = false, ...given } = job.build;
   const options = { dim: data.dim, metric: data.metric, threads: job.threads, ...given };
   const path = join(job.files, 'auspex');
   const ids = Array.from({ length: data.rows }, (_, row) => String(row));
-  let collection: LocalCollection = folder
+  let collection: auspexTypes.LocalCollection = folder
     ? await open(path, { ...options, durability: folder === 'commit' ? 'commit' : 'relaxed' })
     : await open(options);
   return {
