@@ -111,7 +111,8 @@ const FIGURES: readonly Figure[] = [
   { what: 'p99 at recall 0.95', of: ({ at95 }) => at95?.p99, more: false, text: micros },
   {
     what: 'build of an index that reaches 0.95',
-    of: ({ at95, rowsPerCpuSecond }) => at95 && rowsPerCpuSecond,
+    // Brute force builds none.
+    of: ({ at95, rowsPerCpuSecond }) => (at95?.efSearch ? rowsPerCpuSecond : undefined),
     more: true,
     text: (value) => `${Math.round(value).toLocaleString('en-US')} rows a second of CPU`,
   },
@@ -135,6 +136,8 @@ export function losses(lines: readonly Line[]): string[] {
         .sort((a, b) => (more ? -1 : 1) * ((of(a) as number) - (of(b) as number)))[0];
     const mine = best(same.filter(({ rival }) => ours(rival)));
     const limit = mine && (of(mine) as number);
+    // Who was not asked to write files is behind nobody in them.
+    if (limit === undefined && what === 'files') return [];
     const names = [...new Set(same.filter(({ rival }) => !ours(rival)).map(({ rival }) => rival))];
     const ahead = names.flatMap((name) => {
       const theirs = best(same.filter(({ rival }) => rival === name));
