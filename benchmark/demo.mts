@@ -5,7 +5,8 @@
 import { type Batch, type LocalCollection, type Metadata, open } from 'auspex';
 import { gather, readWords, sample, type Words } from './data.mts';
 import { near } from './flags.mjs';
-import { machine, memory, recall, round, type Time, timed } from './meter.mts';
+import { machine } from './machine.mts';
+import { memory, recall, round, type Time, timed } from './meter.mts';
 import { Progress, table, whole } from './screen.mts';
 
 interface Flags {

@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type OpenOptions, open } from 'auspex';
 import { type DataSet, readSet } from './data.mts';
-import { insertAll, machine, timed } from './meter.mts';
+import { machine } from './machine.mts';
+import { insertAll, timed } from './meter.mts';
 import { table, whole } from './screen.mts';
 
 interface Flags {

@@ -1,11 +1,12 @@
-// The command lines of `npm run demo`, `npm run bench` and `npm run bench:disk`. Plain JavaScript without packages: it runs, and finds
+// The command lines of `npm run demo` and the benchmarks. Plain JavaScript without packages: it runs, and finds
 // mistakes, before anything is installed.
 import { parseArgs } from 'node:util';
 
 /**
  * @typedef {{ short?: string, value?: string, multiple?: boolean, from?: number, to?: number, about: string }} Flag
  * A flag with a `value` takes one: a number when it has a range, else text.
- * @typedef {{ about: string, flags: Record<string, Flag> }} Command
+ * @typedef {{ about: string, flags: Record<string, Flag>, words?: Words }} Command
+ * @typedef {{ value: string, from: number, to: number }} Words so many arguments without dashes
  * @typedef {Record<string, boolean | number | string | string[] | undefined>} Given
  */
 
@@ -35,6 +36,44 @@ export const COMMANDS = {
       help: HELP,
     },
   },
+  'bench:rivals': {
+    about: 'Measures other libraries of npm and Python beside this one, and writes a report.',
+    flags: {
+      set: {
+        value: 'NAME',
+        multiple: true,
+        about: 'sift128-100k, wordnet384-20k, glove100-100k, mnist784 (these four), clustered-1m; may be given again',
+      },
+      rival: { value: 'NAME', multiple: true, about: 'a library to run; may be given again (all)' },
+      times: { value: 'N', from: 1, to: 100, about: 'rounds (2): all builds, then the best of each; the best counts' },
+      threads: { value: 'N', from: 1, to: 1024, about: 'threads while building (the default: all)' },
+      minutes: { value: 'N', from: 1, to: 10_000, about: 'begin no measurement after so long (no limit)' },
+      quick: { about: 'fewer rows, libraries of npm alone, one build each, one round: three minutes' },
+      out: { value: 'FOLDER', about: 'where the report is written (benchmark/results)' },
+      help: HELP,
+    },
+  },
+  'bench:ab': {
+    about: 'Compares a commit with another, or with the files as they are here, run in turn on this machine.',
+    words: { value: 'COMMIT', from: 1, to: 2 },
+    flags: {
+      set: { value: 'NAME', about: 'sift128-100k, wordnet384-20k or glove100-100k (the first that is there)' },
+      times: { value: 'N', from: 1, to: 100, about: 'rounds of both (5)' },
+      quick: { about: 'a quarter of the rows' },
+      json: { value: 'FILE', about: 'write the figures to this file as well' },
+      help: HELP,
+    },
+  },
+  'bench:scaling': {
+    about: 'Measures builds and searches by threads, by rows and by dimensions, and writes a report.',
+    flags: {
+      million: { about: 'a million rows too: minutes, and 3 GB' },
+      times: { value: 'N', from: 1, to: 100, about: 'how often each (3); the best counts' },
+      quick: { about: 'fewer rows and dimensions: a minute' },
+      out: { value: 'FOLDER', about: 'where the report is written (benchmark/results)' },
+      help: HELP,
+    },
+  },
   'bench:disk': {
     about: 'Loads real vectors into memory and into folders, and compares what that takes.',
     flags: {
@@ -58,7 +97,7 @@ export class UsageError extends Error {}
  * @throws UsageError naming what is wrong, and the nearest flag
  */
 export function readFlags(name, args) {
-  const { flags } = /** @type {Command} */ (COMMANDS[name]);
+  const { flags, words } = /** @type {Command} */ (COMMANDS[name]);
   const options = Object.fromEntries(
     Object.entries(flags).map(([key, { short, value }]) => {
       const type = /** @type {'string' | 'boolean'} */ (value ? 'string' : 'boolean');
@@ -67,9 +106,13 @@ export function readFlags(name, args) {
   );
   /** @type {Given} */
   const given = {};
+  /** @type {string[]} */
+  const bare = [];
   for (const token of parseArgs({ args, options, strict: false, tokens: true }).tokens) {
     if (token.kind === 'option-terminator') continue;
     if (token.kind === 'positional') {
+      bare.push(token.value);
+      if (words && bare.length <= words.to) continue;
       throw new UsageError(`what is ${JSON.stringify(token.value)}? Flags go behind two dashes: ${usage(name)}`);
     }
     const flag = Object.hasOwn(flags, token.name) ? flags[token.name] : undefined;
@@ -83,6 +126,10 @@ export function readFlags(name, args) {
     const value = readValue(token.rawName, flag, token.value, token.inlineValue);
     const before = given[token.name];
     given[token.name] = flag.multiple ? [...(Array.isArray(before) ? before : []), String(value)] : value;
+  }
+  if (words && !given.help) {
+    if (bare.length < words.from) throw new UsageError(`a ${words.value} is needed: ${usage(name)}`);
+    given[words.value.toLowerCase()] = bare;
   }
   return given;
 }
@@ -112,7 +159,18 @@ function readValue(name, { value: placeholder, from, to }, value, inline) {
 const dashed = (flag) => (flag.length === 1 ? `-${flag}` : `--${flag}`);
 
 /** @param {string} name of the command */
-const usage = (name) => `npm run ${name} -- ${dashed(Object.keys(COMMANDS[name]?.flags ?? {})[0] ?? '')} ...`;
+const usage = (name) =>
+  `npm run ${name} -- ${wordsOf(name) || dashed(Object.keys(COMMANDS[name]?.flags ?? {})[0] ?? '')} ...`;
+
+/**
+ * The arguments without dashes, those that may be left out in brackets.
+ *
+ * @param {string} name of the command
+ */
+function wordsOf(name) {
+  const { value, from, to } = COMMANDS[name]?.words ?? { value: '', from: 0, to: 0 };
+  return Array.from({ length: to }, (_, i) => (i < from ? value : `[${value}]`)).join(' ');
+}
 
 /**
  * The text that `--help` prints.
@@ -125,7 +183,7 @@ export function help(name) {
     const names = short && short !== key ? `-${short}, ${dashed(key)}` : dashed(key);
     return `  ${`${names} ${value ?? ''}`.padEnd(24)} ${about}`;
   });
-  return `npm run ${name} -- [flags]\n\n${about}\n\n${lines.join('\n')}`;
+  return `npm run ${name} -- ${[wordsOf(name), '[flags]'].join(' ').trim()}\n\n${about}\n\n${lines.join('\n')}`;
 }
 
 /**

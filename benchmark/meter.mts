@@ -1,8 +1,7 @@
-/** Clocks and figures: wall and CPU time, percentiles, recall, memory, the machine. */
-import { arch, cpus, platform, totalmem } from 'node:os';
+/** Clocks and figures: wall and CPU time, percentiles, recall, memory. Loads no library that is measured. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { info, type LocalCollection } from 'auspex';
+import type { LocalCollection } from 'auspex';
 import type { DataSet } from './data.mts';
 import { Progress } from './screen.mts';
 
@@ -77,14 +76,6 @@ export function memory(): { rss: number; peakRss: number } {
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
   return { rss: process.memoryUsage.rss(), peakRss: 1024 * process.resourceUsage().maxRSS };
-}
-
-/** What the figures were measured on. */
-export function machine() {
-  const { version, isa, threads } = info();
-  const model = cpus()[0]?.model.trim() ?? 'unknown';
-  const of = { platform: platform(), arch: arch(), cpu: model, cores: cpus().length, ram: totalmem() };
-  return { version, isa, threads, node: process.version, ...of };
 }
 
 /** A number with at most so many digits behind the point. */

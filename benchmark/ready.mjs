@@ -15,19 +15,26 @@ export async function ready() {
   return isBuilt() || step('Building the addon and dist (a minute or so)', process.execPath, ['.ci/build.mjs']);
 }
 
-/** Whether node_modules holds the versions that package-lock.json names. */
-function isInstalled() {
-  const installed = join(root, 'node_modules/.package-lock.json');
+/**
+ * Whether node_modules holds the versions that package-lock.json names. What is optional may be missing.
+ *
+ * @param {string} folder
+ * @param {boolean} dev whether the packages for development must be there
+ */
+export function isInstalled(folder = root, dev = true) {
+  const installed = join(folder, 'node_modules/.package-lock.json');
   if (!existsSync(installed)) return false;
-  const [wanted, there] = [join(root, 'package-lock.json'), installed].map(
+  const [wanted, there] = [join(folder, 'package-lock.json'), installed].map(
     (file) => /** @type {Lock} */ (JSON.parse(readFileSync(file, 'utf8'))).packages,
   );
   return Object.entries(wanted ?? {}).every(
-    ([path, { version, optional }]) => path === '' || optional || there?.[path]?.version === version,
+    ([path, it]) =>
+      path === '' || it.optional || it.devOptional || (it.dev && !dev) || there?.[path]?.version === it.version,
   );
 }
 
-/** @typedef {{ packages: Record<string, { version?: string, optional?: boolean }> }} Lock */
+/** @typedef {{ version?: string, optional?: boolean, devOptional?: boolean, dev?: boolean }} Locked */
+/** @typedef {{ packages: Record<string, Locked> }} Lock */
 
 /** Whether what the build makes is there, and newer than what it is made from. */
 function isBuilt() {
@@ -59,9 +66,11 @@ function files(folder, pattern) {
  * @param {string} what it does, for people
  * @param {string} command
  * @param {string[]} args
+ * @param {string} cwd the folder that it runs in
+ * @param {Record<string, string>} env what the environment has besides
  * @returns {Promise<boolean>} whether it went well
  */
-function step(what, command, args) {
+export function step(what, command, args, cwd = root, env = {}) {
   const begun = performance.now();
   const seconds = () => `${((performance.now() - begun) / 1000).toFixed(0)} s`;
   const terminal = process.stderr.isTTY;
@@ -69,7 +78,12 @@ function step(what, command, args) {
   const ticking = terminal && setInterval(() => process.stderr.write(`\r\x1b[K${what} ... ${seconds()}`), 1000);
   return new Promise((resolve) => {
     const shell = process.platform === 'win32' && command === 'npm';
-    const child = spawn(command, args, { cwd: root, shell, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      shell,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     /** @type {Buffer[]} */
     const output = [];
     child.stdout.on('data', (chunk) => output.push(chunk));
@@ -80,7 +94,7 @@ function step(what, command, args) {
       process.stderr.write(`${terminal ? '\r\x1b[K' : ''}${what}: ${code === 0 ? 'done' : 'failed'} in ${seconds()}\n`);
       if (code === 0) return resolve(true);
       process.stderr.write(Buffer.concat(output).toString().split('\n').slice(-40).join('\n'));
-      process.stderr.write(`\n${[command, ...args].join(' ')} failed. ${NEEDED}\n`);
+      process.stderr.write(`\n${[command, ...args].join(' ')} failed.${cwd === root ? ` ${NEEDED}` : ''}\n`);
       resolve(false);
     });
   });

@@ -1,6 +1,5 @@
-// `npm run demo`, `npm run bench` and `npm run bench:disk`: reads the flags, installs and builds where that is due, then
-// runs demo.mts, bench.mts or disk.mts.
-import { register } from 'node:module';
+// `npm run demo` and the benchmarks: reads the flags, installs and builds where that is due, then runs the program of
+// that name beside this file: bench.mts for `npm run bench`, disk.mts for `npm run bench:disk`.
 import { COMMANDS, help, readFlags, UsageError } from './flags.mjs';
 import { ready } from './ready.mjs';
 
@@ -16,7 +15,7 @@ try {
   if (flags.help) {
     console.log(help(name));
   } else if (await ready()) {
-    register('@oxc-node/core/esm', import.meta.url);
+    await import('./typescript.mjs');
     const [, part = name] = name.split(':');
     const { main } = await import(`./${part}.mts`);
     await main(flags);

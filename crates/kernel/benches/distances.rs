@@ -2,17 +2,21 @@
 //! those over many rows also with rows that come from memory.
 //!
 //! ```text
-//! cargo bench -p auspex-kernel                      everything
-//! cargo bench -p auspex-kernel -- avx512 x4 128     lines that have all of these words
+//! cargo bench -p auspex-kernel                          everything
+//! cargo bench -p auspex-kernel -- 'avx512/.*_x4/128'    what matches the regular expression
 //! ```
 //!
-//! A line is the best of many short runs: time per distance, bytes of the row read per second, and the time as a
-//! multiple of the load bound, that is of loading both vectors from the first-level cache and doing nothing else.
+//! `time` is that of one distance, in the best of many short runs. In place of a throughput stands the time as a multiple of the load bound, that is of
+//! loading both vectors from the first-level cache with the widest registers of this machine and doing nothing else;
+//! where that is not known, bytes loaded a second.
 
 use std::hint::black_box;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use auspex_kernel::{Isa, Kernels, kernels_for};
+use criterion::measurement::{Measurement, ValueFormatter};
+use criterion::{BenchmarkId, Criterion, Throughput};
 
 const DIMENSIONS: [usize; 5] = [100, 128, 384, 768, 1536];
 
@@ -21,34 +25,22 @@ fn rows_in_cache(row_bytes: usize) -> usize {
     (24 * 1024 / row_bytes).min(64) / 4 * 4
 }
 
-/// Long enough to be timed, short enough that some runs are left alone by the rest of the machine.
-const RUN: Duration = Duration::from_micros(200);
-/// Runs take this long together, and there are at least five.
-const RUNS: Duration = Duration::from_millis(30);
+/// A sample is the best of so many runs, short enough that some are left alone by the rest of the machine.
+const RUNS: u64 = 64;
 
 /// Rows that come from memory: more bytes than the caches have.
 const MEMORY: usize = 96 << 20;
 
-/// The best time of one of the `per_call` distances that `call` computes, in nanoseconds.
-fn time(per_call: usize, mut call: impl FnMut()) -> f64 {
-    let mut calls = 1;
-    while elapsed(calls, &mut call) < RUN {
-        calls *= 2;
-    }
-    let (mut best, mut runs, start) = (Duration::MAX, 0, Instant::now());
-    while runs < 5 || start.elapsed() < RUNS {
-        best = best.min(elapsed(calls, &mut call));
-        runs += 1;
-    }
-    best.as_secs_f64() * 1e9 / (calls * per_call) as f64
-}
-
-fn elapsed(calls: usize, call: &mut impl FnMut()) -> Duration {
-    let start = Instant::now();
-    for _ in 0..calls {
-        call();
-    }
-    start.elapsed()
+/// The best of many short runs, in nanoseconds for each of the `per_call` things that a call does.
+#[cfg(target_arch = "x86_64")]
+fn best(per_call: usize, call: impl Fn()) -> f64 {
+    let run = || {
+        let start = Instant::now();
+        (0..1000).for_each(|_| call());
+        start.elapsed()
+    };
+    let best = (0..1000).map(|_| run()).min().unwrap_or(Duration::MAX);
+    best.as_secs_f64() * 1e9 / (1000 * per_call) as f64
 }
 
 /// The time to load 64 bytes, in nanoseconds, with the widest registers of this machine.
@@ -87,8 +79,8 @@ fn load_64_bytes() -> Option<f64> {
     let lines = Lines([0; 1024]);
     let at = black_box(&lines).0.as_ptr();
     match Isa::available()[0] {
-        Isa::Avx512 => Some(time(16, || sixteen_loads!("vmovups", "zmm", "64", at))),
-        Isa::Avx2 => Some(time(8, || sixteen_loads!("vmovups", "ymm", "32", at))),
+        Isa::Avx512 => Some(best(16, || sixteen_loads!("vmovups", "zmm", "64", at))),
+        Isa::Avx2 => Some(best(8, || sixteen_loads!("vmovups", "ymm", "32", at))),
         _ => None,
     }
 }
@@ -98,49 +90,112 @@ fn load_64_bytes() -> Option<f64> {
     None
 }
 
-/// A line of the table.
-struct Table {
-    words: Vec<String>,
-    load: Option<f64>,
+/// Nanoseconds that loading 64 bytes takes, measured once.
+static LOAD: OnceLock<Option<f64>> = OnceLock::new();
+
+/// Wall time, with throughputs as multiples of the load bound.
+struct LoadBound;
+
+impl Measurement for LoadBound {
+    type Intermediate = Instant;
+    type Value = Duration;
+
+    fn start(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn end(&self, start: Instant) -> Duration {
+        start.elapsed()
+    }
+
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        *a + *b
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        value.as_secs_f64() * 1e9
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        &LoadBound
+    }
 }
 
-impl Table {
-    fn line(&self, k: &Kernels, name: &str, n: usize, row_bytes: usize, per_call: usize, call: impl FnMut()) {
-        let words = [k.isa.name().to_owned(), name.to_owned(), n.to_string()];
-        let has = |word: &String| words.iter().any(|w| w.split('_').any(|part| part == word) || w == word);
-        if !self.words.iter().all(has) {
-            return;
+impl ValueFormatter for LoadBound {
+    fn scale_values(&self, typical: f64, values: &mut [f64]) -> &'static str {
+        let (unit, size) = if typical < 1e3 { ("ns", 1.0) } else { ("us", 1e3) };
+        values.iter_mut().for_each(|ns| *ns /= size);
+        unit
+    }
+
+    fn scale_throughputs(&self, _: f64, throughput: &Throughput, values: &mut [f64]) -> &'static str {
+        let Throughput::Bytes(bytes) = *throughput else { unreachable!("every line counts bytes") };
+        match LOAD.get_or_init(load_64_bytes) {
+            Some(load) => {
+                values.iter_mut().for_each(|ns| *ns /= load * bytes as f64 / 64.0);
+                "x the load bound"
+            }
+            None => {
+                values.iter_mut().for_each(|ns| *ns = bytes as f64 / *ns);
+                "GB/s"
+            }
         }
-        let ns = time(per_call, call);
-        let bound = match self.load {
-            Some(load) => format!("{:8.2} x", ns / (load * (2 * row_bytes) as f64 / 64.0)),
-            None => String::new(),
-        };
-        println!("{:7} {name:26} {n:5} {ns:9.2} ns {:8.1} GB/s {bound}", k.isa.name(), row_bytes as f64 / ns);
+    }
+
+    fn scale_for_machines(&self, _: &mut [f64]) -> &'static str {
+        "ns"
+    }
+}
+
+/// The lines of one instruction set.
+struct Table<'a> {
+    criterion: &'a mut Criterion<LoadBound>,
+}
+
+impl Table<'_> {
+    /// `call` computes `per_call` distances, each from two vectors of `row_bytes`.
+    fn line(&mut self, k: &Kernels, name: &str, n: usize, row_bytes: usize, per_call: usize, mut call: impl FnMut()) {
+        let mut group = self.criterion.benchmark_group(k.isa.name());
+        group.throughput(Throughput::Bytes(2 * row_bytes as u64));
+        group.bench_function(BenchmarkId::new(name, n), |bencher| {
+            bencher.iter_custom(|calls| {
+                let run = calls.div_ceil(RUNS);
+                let elapsed = (0..calls.div_ceil(run)).map(|_| {
+                    let start = Instant::now();
+                    (0..run).for_each(|_| call());
+                    start.elapsed()
+                });
+                elapsed.min().unwrap_or_default().mul_f64(calls as f64 / (run * per_call as u64) as f64)
+            });
+        });
+        group.finish();
     }
 }
 
 fn main() {
-    let words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let load = load_64_bytes();
-    if let Some(load) = load {
-        println!("64 bytes are loaded in {load:.3} ns\n");
-    }
-    println!(
-        "{:7} {:26} {:>5} {:>12} {:>13} {:>10}",
-        "isa", "kernel", "dim", "per distance", "of the row", "load bound"
-    );
-    let table = Table { words, load };
+    let mut criterion = Criterion::default()
+        .with_measurement(LoadBound)
+        .warm_up_time(Duration::from_millis(50))
+        .measurement_time(Duration::from_millis(200))
+        .sample_size(20)
+        .without_plots()
+        .configure_from_args();
     let memory = aligned(MEMORY, |i| (i % 64) as u8);
     // SAFETY: any four bytes are a float, and the bytes are aligned to a cache line.
     let (_, floats, _) = unsafe { memory.align_to::<f32>() };
+    let mut table = Table { criterion: &mut criterion };
     for n in DIMENSIONS {
         for &isa in Isa::available() {
             let k = kernels_for(isa).unwrap();
-            lines_f32(&table, k, n, floats);
-            lines_u8(&table, k, n, memory);
+            lines_f32(&mut table, k, n, floats);
+            lines_u8(&mut table, k, n, memory);
         }
     }
+    criterion.final_summary();
 }
 
 /// `n` elements that begin with a cache line.
@@ -150,7 +205,7 @@ fn aligned<T: Copy>(n: usize, element: impl Fn(usize) -> T) -> &'static [T] {
     &all[begin..][..n]
 }
 
-fn lines_f32(table: &Table, k: &Kernels, n: usize, memory: &[f32]) {
+fn lines_f32(table: &mut Table, k: &Kernels, n: usize, memory: &[f32]) {
     let many = rows_in_cache(4 * n);
     let q = aligned(n, |i| i as f32);
     let rows = aligned(many * n, |i| (i * 7 % 64) as f32);
@@ -177,7 +232,7 @@ fn lines_f32(table: &Table, k: &Kernels, n: usize, memory: &[f32]) {
     table.line(k, "dot_f32_many_memory", n, 4 * n, many, || k.dot_f32_many(q, rows, &mut out));
 }
 
-fn lines_u8(table: &Table, k: &Kernels, n: usize, memory: &[u8]) {
+fn lines_u8(table: &mut Table, k: &Kernels, n: usize, memory: &[u8]) {
     let many = rows_in_cache(n);
     let q = aligned(n, |i| i as u8);
     let stride = n.next_multiple_of(64);
