@@ -1,9 +1,9 @@
-//! AVX2: sixteen floats in two registers, sixty-four codes widened to 16 bits in four.
+//! AVX2 with F16C: sixteen floats in two registers, sixty-four codes widened to 16 bits in four.
 
 use std::arch::x86_64::*;
 
 use crate::isa::Isa;
-use crate::lanes::{CODES, FLOATS, Lanes};
+use crate::lanes::{CODES, FLOATS, Lanes, PACKED};
 use crate::tile::{Dots, Facts, Line, Sixteen, TILE, Tiles};
 
 #[derive(Clone, Copy)]
@@ -38,6 +38,13 @@ impl Lanes for Avx2 {
     fn load_part(self, from: &[f32]) -> Self::Floats {
         // SAFETY: `self` exists, so there is AVX2; the floats are as many as the length says.
         unsafe { words(from.as_ptr().cast(), from.len()).map(|words| _mm256_castsi256_ps(words)) }
+    }
+
+    #[inline(always)]
+    fn load_halves(self, from: &[u8; PACKED]) -> Self::Floats {
+        let (halves, _) = from.as_chunks::<16>();
+        // SAFETY: `self` exists, so there is AVX2 with F16C; sixteen bytes are loaded for each half of the floats.
+        [0, 1].map(|i| unsafe { _mm256_cvtph_ps(_mm_loadu_si128(halves[i].as_ptr().cast())) })
     }
 
     #[inline(always)]
@@ -102,6 +109,22 @@ impl Lanes for Avx2 {
                 _mm256_and_si256(here, _mm256_set1_epi32(last))
             });
             let (low, high) = (_mm256_or_si256(low, low_last), _mm256_or_si256(high, high_last));
+            [
+                _mm256_cvtepu8_epi16(_mm256_castsi256_si128(low)),
+                _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(low)),
+                _mm256_cvtepu8_epi16(_mm256_castsi256_si128(high)),
+                _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(high)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn load_nibbles(self, from: &[u8; PACKED]) -> Self::Codes {
+        // SAFETY: `self` exists, so there is AVX2; the array is the 32 bytes that are loaded.
+        unsafe {
+            let (bytes, mask) = (_mm256_loadu_si256(from.as_ptr().cast()), _mm256_set1_epi8(15));
+            let low = _mm256_and_si256(bytes, mask);
+            let high = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), mask);
             [
                 _mm256_cvtepu8_epi16(_mm256_castsi256_si128(low)),
                 _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(low)),
@@ -346,12 +369,13 @@ impl Tiles for Avx2 {
 }
 
 crate::entries::entries! {
-    AVX2: Isa::Avx2, Avx2, #[target_feature(enable = "avx2")]
+    AVX2: Isa::Avx2, Avx2, #[target_feature(enable = "avx2,f16c")]
     l2_squared_f32_avx2 dot_f32_avx2 cosine_f32_avx2
     l2_squared_f32_x4_avx2 dot_f32_x4_avx2
     l2_squared_f32_many_avx2 dot_f32_many_avx2
     l2_squared_u8_avx2 dot_u8_avx2 cosine_u8_avx2 moments_u8_avx2
     l2_squared_u8_x4_avx2 dot_centered_u8_avx2
     l2_squared_u8_many_avx2 dot_centered_u8_many_avx2 l2_squared_u8_gather_avx2 weighted_u8_gather_avx2
+    weighted_u4_gather_avx2 l2_squared_f16_gather_avx2 dot_f16_gather_avx2
     tile_dots_avx2 tile_offer_avx2
 }

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use crate::avx2::{sum_4_x4, sum_8, total_8};
 use crate::isa::Isa;
-use crate::lanes::{CODES, FLOATS, Lanes};
+use crate::lanes::{CODES, FLOATS, Lanes, PACKED};
 use crate::tile::{Dots, Facts, Line, Sixteen, TILE, Tiles};
 
 #[derive(Clone, Copy)]
@@ -40,6 +40,12 @@ impl Lanes for Avx512 {
         let mask = (1 << from.len()) - 1;
         // SAFETY: `self` exists, so there is AVX-512; only elements within `from` are loaded.
         unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_halves(self, from: &[u8; PACKED]) -> __m512 {
+        // SAFETY: `self` exists, so there is AVX-512; the array is the 32 bytes that are loaded.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())) }
     }
 
     #[inline(always)]
@@ -96,6 +102,16 @@ impl Lanes for Avx512 {
         let mask = (1 << from.len()) - 1;
         // SAFETY: `self` exists, so there is AVX-512; only bytes within `from` are loaded.
         unsafe { _mm512_maskz_loadu_epi8(mask, from.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn load_nibbles(self, from: &[u8; PACKED]) -> __m512i {
+        // SAFETY: `self` exists, so there is AVX-512; the array is the 32 bytes that are loaded.
+        unsafe {
+            let bytes = _mm256_loadu_si256(from.as_ptr().cast());
+            let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(bytes), _mm256_srli_epi16::<4>(bytes));
+            _mm512_and_si512(both, _mm512_set1_epi8(15))
+        }
     }
 
     #[inline(always)]
@@ -240,5 +256,6 @@ crate::entries::entries! {
     l2_squared_u8_avx512 dot_u8_avx512 cosine_u8_avx512 moments_u8_avx512
     l2_squared_u8_x4_avx512 dot_centered_u8_avx512
     l2_squared_u8_many_avx512 dot_centered_u8_many_avx512 l2_squared_u8_gather_avx512 weighted_u8_gather_avx512
+    weighted_u4_gather_avx512 l2_squared_f16_gather_avx512 dot_f16_gather_avx512
     tile_dots_avx512 tile_offer_avx512
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use crate::isa::{ISA_VARIABLE, Isa, IsaError, choose, require};
+use crate::lanes::{CODES, FLOATS};
 use crate::scalar;
 use crate::sums::{Squares, Weights};
 use crate::tile::{Columns, Dots, Facts, LONGEST, Line, Nearest, Offer, TILE};
@@ -16,6 +17,7 @@ pub(crate) type Single<E, R> = unsafe fn(*const E, usize) -> R;
 pub(crate) type Pair<E, R> = unsafe fn(*const E, *const E, usize) -> R;
 pub(crate) type Four<E, R> = unsafe fn(*const E, *const E, *const E, *const E, *const E, usize) -> [R; 4];
 pub(crate) type Gather<F> = unsafe fn(F, &[u8], &[&[u8]], &mut [f32]);
+pub(crate) type Halves = unsafe fn(&[f32], &[&[u8]], &mut [f32]);
 pub(crate) type Many<E, R> = unsafe fn(&[E], &[E], usize, &mut [R]);
 
 /// The distances on one instruction set. Every set gives the same bits.
@@ -42,6 +44,9 @@ pub struct Kernels {
     pub(crate) dot_centered_u8_many: Many<u8, u32>,
     pub(crate) l2_squared_u8_gather: Gather<Squares>,
     pub(crate) weighted_u8_gather: Gather<Weights>,
+    pub(crate) weighted_u4_gather: Gather<Weights>,
+    pub(crate) l2_squared_f16_gather: Halves,
+    pub(crate) dot_f16_gather: Halves,
     pub(crate) tile_dots: unsafe fn(&[Line], &[Line], &mut Dots),
     pub(crate) tile_offer: unsafe fn(&Offer, &mut [Nearest; TILE], Columns),
 }
@@ -191,13 +196,39 @@ impl Kernels {
     /// `q * q`.
     #[inline]
     pub fn l2_squared_u8_gather(&self, q: &[u8], squares: u32, rows: &[&[u8]], out: &mut [f32]) {
-        gather(self.l2_squared_u8_gather, Squares(squares), q, rows, out);
+        check_gather(q, rows, q.len(), out);
+        // SAFETY: a table is handed out only where its instruction set is (`table`); the rows were looked at.
+        unsafe { (self.l2_squared_u8_gather)(Squares(squares), q, rows, out) }
     }
 
     /// What [`Weights`] make of `q` and each of the rows, wherever they lie.
     #[inline]
     pub fn weighted_u8_gather(&self, q: &[u8], weights: Weights, rows: &[&[u8]], out: &mut [f32]) {
-        gather(self.weighted_u8_gather, weights, q, rows, out);
+        check_gather(q, rows, q.len(), out);
+        // SAFETY: a table is handed out only where its instruction set is (`table`); the rows were looked at.
+        unsafe { (self.weighted_u8_gather)(weights, q, rows, out) }
+    }
+
+    /// The same of rows whose codes have four bits. The length of `q` is a multiple of 64.
+    #[inline]
+    pub fn weighted_u4_gather(&self, q: &[u8], weights: Weights, rows: &[&[u8]], out: &mut [f32]) {
+        assert!(q.len().is_multiple_of(CODES), "a length that is no multiple of 64");
+        check_gather(q, rows, q.len() / 2, out);
+        // SAFETY: a table is handed out only where its instruction set is (`table`); the rows were looked at.
+        unsafe { (self.weighted_u4_gather)(weights, q, rows, out) }
+    }
+
+    /// [`Kernels::l2_squared_f32`] of `q` and each of the rows of little-endian halves, wherever they lie, to the bit. The
+    /// length of `q` is a multiple of 16.
+    #[inline]
+    pub fn l2_squared_f16_gather(&self, q: &[f32], rows: &[&[u8]], out: &mut [f32]) {
+        gather_halves(self.l2_squared_f16_gather, q, rows, out);
+    }
+
+    /// [`Kernels::dot_f32`] of such.
+    #[inline]
+    pub fn dot_f16_gather(&self, q: &[f32], rows: &[&[u8]], out: &mut [f32]) {
+        gather_halves(self.dot_f16_gather, q, rows, out);
     }
 
     /// [`Kernels::dot_u8`] of each row of panel `a` and each of panel `b`: `out[i][j]`. Panels of different lengths, or
@@ -255,12 +286,18 @@ fn four<E, R>(entry: Four<E, R>, q: &[E], [a, b, c, d]: [&[E]; 4]) -> [R; 4] {
 }
 
 #[inline(always)]
-fn gather<F>(entry: Gather<F>, finish: F, q: &[u8], rows: &[&[u8]], out: &mut [f32]) {
-    assert_codes(q);
+fn check_gather<T>(q: &[T], rows: &[&[u8]], bytes: usize, out: &[f32]) {
+    assert!(q.len() <= MAX_CODES, "more than 65,536 codes");
     assert!(rows.len() == out.len(), "fewer rows than results");
-    assert!(rows.iter().all(|row| row.len() == q.len()), "vectors of different lengths");
+    assert!(rows.iter().all(|row| row.len() == bytes), "vectors of different lengths");
+}
+
+#[inline(always)]
+fn gather_halves(entry: Halves, q: &[f32], rows: &[&[u8]], out: &mut [f32]) {
+    assert!(q.len().is_multiple_of(FLOATS), "a length that is no multiple of 16");
+    check_gather(q, rows, q.len() * 2, out);
     // SAFETY: a table is handed out only where its instruction set is (`table`); the rows were looked at.
-    unsafe { entry(finish, q, rows, out) }
+    unsafe { entry(q, rows, out) }
 }
 
 #[inline(always)]

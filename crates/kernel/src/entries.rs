@@ -3,10 +3,11 @@
 //! They are named op_type_isa and are all unsafe for the same reasons: the CPU must have the instruction set, and an
 //! address must be that of as many elements as the length says.
 
+use std::marker::PhantomData;
 use std::slice::from_raw_parts;
 
 use crate::lanes::Lanes;
-use crate::sums::{self, Element, Finish, Term};
+use crate::sums::{self, Element, Finish, Term, Weights};
 
 /// [`Element::one`] from addresses.
 ///
@@ -35,6 +36,66 @@ pub(crate) unsafe fn four<L: Lanes, T: Term, E: Element>(
     }
 }
 
+/// What makes distances of four rows. A trait, not a closure: all of it must become part of the entry function.
+trait Score: Copy {
+    fn score(self, rows: [&[u8]; 4]) -> [f32; 4];
+}
+
+/// The distances of row after row, each of `len` bytes.
+///
+/// # Safety
+/// `rows` and `out` are equally many, and each row has `len` bytes.
+#[inline(always)]
+unsafe fn by_four(score: impl Score, rows: &[&[u8]], len: usize, out: &mut [f32]) {
+    // SAFETY: the caller's. That all lengths are the same is lost on the compiler otherwise.
+    let row = |row: &[u8]| unsafe { from_raw_parts(row.as_ptr(), len) };
+    let (fours, rest) = rows.as_chunks::<4>();
+    let (outs, rest_out) = out.as_chunks_mut::<4>();
+    for (&[a, b, c, d], out) in fours.iter().zip(outs) {
+        *out = score.score([row(a), row(b), row(c), row(d)]);
+    }
+    if let [first, others @ ..] = rest {
+        let at = |i: usize| row(others.get(i).unwrap_or(first));
+        let distances = score.score([row(first), at(0), at(1), at(2)]);
+        rest_out.iter_mut().zip(distances).for_each(|(out, distance)| *out = distance);
+    }
+}
+
+/// Of codes of eight bits.
+#[derive(Clone, Copy)]
+struct Bytes<'a, L, F>(L, F, &'a [u8]);
+
+impl<L: Lanes, F: Finish> Score for Bytes<'_, L, F> {
+    #[inline(always)]
+    fn score(self, rows: [&[u8]; 4]) -> [f32; 4] {
+        let [dots, squares, sums] = sums::gather_four(self.0, self.2, rows);
+        self.1.finish(dots, squares, sums)
+    }
+}
+
+/// Of codes of four bits.
+#[derive(Clone, Copy)]
+struct Nibbles<'a, L, F>(L, F, &'a [u8]);
+
+impl<L: Lanes, F: Finish> Score for Nibbles<'_, L, F> {
+    #[inline(always)]
+    fn score(self, rows: [&[u8]; 4]) -> [f32; 4] {
+        let [dots, squares, sums] = sums::gather_four_nibbles(self.0, self.2, rows);
+        self.1.finish(dots, squares, sums)
+    }
+}
+
+/// Of floats of sixteen bits.
+#[derive(Clone, Copy)]
+struct Halves<'a, L, T>(L, PhantomData<T>, &'a [f32]);
+
+impl<L: Lanes, T: Term> Score for Halves<'_, L, T> {
+    #[inline(always)]
+    fn score(self, rows: [&[u8]; 4]) -> [f32; 4] {
+        sums::four_halves::<L, T>(self.0, self.2, rows)
+    }
+}
+
 /// [`sums::gather_four`] of row after row, finished.
 ///
 /// # Safety
@@ -42,20 +103,27 @@ pub(crate) unsafe fn four<L: Lanes, T: Term, E: Element>(
 #[inline(always)]
 pub(crate) unsafe fn gather<L: Lanes, F: Finish>(finish: F, q: &[u8], rows: &[&[u8]], out: &mut [f32]) {
     // SAFETY: the caller's.
-    let l = unsafe { L::new() };
-    // SAFETY: the caller's. That all lengths are the same is lost on the compiler otherwise.
-    let row = |row: &[u8]| unsafe { from_raw_parts(row.as_ptr(), q.len()) };
-    let (fours, rest) = rows.as_chunks::<4>();
-    let (outs, rest_out) = out.as_chunks_mut::<4>();
-    for (&[a, b, c, d], out) in fours.iter().zip(outs) {
-        let [dots, squares, sums] = sums::gather_four(l, q, [row(a), row(b), row(c), row(d)]);
-        *out = finish.finish(dots, squares, sums);
-    }
-    if let [first, others @ ..] = rest {
-        let at = |i: usize| row(others.get(i).unwrap_or(first));
-        let [dots, squares, sums] = sums::gather_four(l, q, [row(first), at(0), at(1), at(2)]);
-        rest_out.iter_mut().zip(finish.finish(dots, squares, sums)).for_each(|(out, distance)| *out = distance);
-    }
+    unsafe { by_four(Bytes(L::new(), finish, q), rows, q.len(), out) }
+}
+
+/// [`sums::gather_four_nibbles`] of row after row, finished.
+///
+/// # Safety
+/// The CPU has the instruction set of `L`; `rows` and `out` are equally many, and each row has half the length of `q`.
+#[inline(always)]
+pub(crate) unsafe fn gather_nibbles<L: Lanes>(finish: Weights, q: &[u8], rows: &[&[u8]], out: &mut [f32]) {
+    // SAFETY: the caller's.
+    unsafe { by_four(Nibbles(L::new(), finish, q), rows, q.len() / 2, out) }
+}
+
+/// [`sums::four_halves`] of row after row.
+///
+/// # Safety
+/// The CPU has the instruction set of `L`; `rows` and `out` are equally many, and each row has two bytes for each of `q`.
+#[inline(always)]
+pub(crate) unsafe fn gather_halves<L: Lanes, T: Term>(q: &[f32], rows: &[&[u8]], out: &mut [f32]) {
+    // SAFETY: the caller's.
+    unsafe { by_four(Halves(L::new(), PhantomData::<T>, q), rows, q.len() * 2, out) }
 }
 
 /// [`sums::many`].
@@ -98,6 +166,7 @@ macro_rules! entries {
         $l2_u8:ident $dot_u8:ident $cosine_u8:ident $moments_u8:ident
         $l2_u8_x4:ident $centered_u8:ident
         $l2_u8_many:ident $centered_u8_many:ident $l2_u8_gather:ident $weighted_u8_gather:ident
+        $weighted_u4_gather:ident $l2_f16_gather:ident $dot_f16_gather:ident
         $tile_dots:ident $tile_offer:ident
     ) => {
         pub(crate) static $table: $crate::dispatch::Kernels = $crate::dispatch::Kernels {
@@ -119,6 +188,9 @@ macro_rules! entries {
             dot_centered_u8_many: $centered_u8_many,
             l2_squared_u8_gather: $l2_u8_gather,
             weighted_u8_gather: $weighted_u8_gather,
+            weighted_u4_gather: $weighted_u4_gather,
+            l2_squared_f16_gather: $l2_f16_gather,
+            dot_f16_gather: $dot_f16_gather,
             tile_dots: $tile_dots,
             tile_offer: $tile_offer,
         };
@@ -140,6 +212,15 @@ macro_rules! entries {
 
         $crate::entries::entries!(@gather $l2_u8_gather, #[$features] $lanes, $crate::sums::Squares);
         $crate::entries::entries!(@gather $weighted_u8_gather, #[$features] $lanes, $crate::sums::Weights);
+
+        $crate::entries::entries!(@halves $l2_f16_gather, #[$features] $lanes, L2);
+        $crate::entries::entries!(@halves $dot_f16_gather, #[$features] $lanes, Dot);
+
+        #[$features]
+        unsafe fn $weighted_u4_gather(finish: $crate::sums::Weights, q: &[u8], rows: &[&[u8]], out: &mut [f32]) {
+            // SAFETY: the contract of all entry functions, and of this one's caller.
+            unsafe { $crate::entries::gather_nibbles::<$lanes>(finish, q, rows, out) }
+        }
 
         #[$features]
         unsafe fn $moments_u8(a: *const u8, n: usize) -> (u32, u32) {
@@ -190,6 +271,13 @@ macro_rules! entries {
         unsafe fn $name(finish: $finish, q: &[u8], rows: &[&[u8]], out: &mut [f32]) {
             // SAFETY: the contract of all entry functions, and of this one's caller.
             unsafe { $crate::entries::gather::<$lanes, $finish>(finish, q, rows, out) }
+        }
+    };
+    (@halves $name:ident, #[$features:meta] $lanes:ty, $term:ident) => {
+        #[$features]
+        unsafe fn $name(q: &[f32], rows: &[&[u8]], out: &mut [f32]) {
+            // SAFETY: the contract of all entry functions, and of this one's caller.
+            unsafe { $crate::entries::gather_halves::<$lanes, $crate::sums::$term>(q, rows, out) }
         }
     };
     (@cosine $name:ident, #[$features:meta] $lanes:ty, $e:ty) => {

@@ -13,7 +13,7 @@ pub const ISA_VARIABLE: &str = "AUSPEX_ISA";
 pub enum Isa {
     /// Plain Rust, everywhere: the truth that the others are compared with.
     Scalar,
-    /// x86-64 with AVX2.
+    /// x86-64 with AVX2 and F16C.
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI. A machine without one of these has [`Isa::Avx2`].
     Avx512,
@@ -49,7 +49,7 @@ impl Isa {
         use std::arch::is_x86_feature_detected as has;
         match self {
             Isa::Scalar => true,
-            Isa::Avx2 => has!("avx2"),
+            Isa::Avx2 => has!("avx2") && has!("f16c"),
             Isa::Avx512 => {
                 has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") && has!("avx512vnni")
             }

@@ -6,6 +6,9 @@ pub(crate) const FLOATS: usize = 16;
 /// Codes in one step of a sum.
 pub(crate) const CODES: usize = 64;
 
+/// Bytes of so many codes of four bits, and of sixteen floats of 16 bits.
+pub(crate) const PACKED: usize = 32;
+
 /// Registers of an instruction set. A value of the type is the proof that the CPU has it.
 ///
 /// Every function of an implementation is `#[inline(always)]`, so that it becomes part of an entry function with the
@@ -32,6 +35,8 @@ pub(crate) trait Lanes: Copy {
     fn load(self, from: &[f32; FLOATS]) -> Self::Floats;
     /// Fewer than sixteen, and zeros behind them.
     fn load_part(self, from: &[f32]) -> Self::Floats;
+    /// Sixteen floats of 16 bits from memory, little-endian, as floats.
+    fn load_halves(self, from: &[u8; PACKED]) -> Self::Floats;
     /// a + b
     fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// a - b
@@ -49,6 +54,8 @@ pub(crate) trait Lanes: Copy {
     fn load_codes(self, from: &[u8; CODES]) -> Self::Codes;
     /// Fewer than sixty-four, and zeros behind them.
     fn load_codes_part(self, from: &[u8]) -> Self::Codes;
+    /// Sixty-four codes of four bits from memory: the low halves of the bytes, then the high ones.
+    fn load_nibbles(self, from: &[u8; PACKED]) -> Self::Codes;
     /// `s` and the sum of `a * b`, less 128 times the sum of `a` if [`Lanes::OFFSET`].
     fn add_products(self, s: Self::Sums, a: Self::Codes, b: Self::Codes) -> Self::Sums;
     /// `s` and the sum of `(a - 128) * b`.

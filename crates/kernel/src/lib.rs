@@ -21,6 +21,7 @@
 //! | `entries.rs` | what the tables point to, written by one macro |
 //! | `sums.rs` | the definition of every sum, for one row, four rows and many |
 //! | `tile.rs` | all pairs of two groups of sixteen rows, and each row's nearest |
+//! | `half.rs` | floats of 16 bits |
 //! | `lanes.rs` | the trait below which the hardware may differ |
 //! | `scalar.rs` `avx2.rs` `avx512.rs` `neon.rs` | its implementations |
 //! | `prefetch.rs` | hints to the cache |
@@ -34,7 +35,8 @@
 //!
 //! # Code sums
 //!
-//! Sums over codes are exact integers, whatever the order, up to [`MAX_CODES`] codes.
+//! Sums over codes are exact integers, whatever the order, up to [`MAX_CODES`] codes. Codes of four bits lie two in a byte:
+//! of each 64, byte `i` has code `i` in its low half, and code `i + 32` in the other.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -42,6 +44,7 @@ mod avx2;
 mod avx512;
 mod dispatch;
 mod entries;
+mod half;
 mod isa;
 mod lanes;
 #[cfg(target_arch = "aarch64")]
@@ -52,6 +55,7 @@ mod sums;
 mod tile;
 
 pub use dispatch::{Kernels, MAX_CODES, kernels, kernels_for};
+pub use half::{from_half, to_half};
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use prefetch::prefetch;
 pub use sums::Weights;

@@ -4,7 +4,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use crate::isa::Isa;
-use crate::lanes::{CODES, FLOATS, Lanes, padded};
+use crate::lanes::{CODES, FLOATS, Lanes, PACKED, padded};
 use crate::tile::{Dots, Facts, Line, Sixteen, TILE, Tiles};
 
 /// With the dot product instructions (`UDOT`, ARMv8.2) or without them.
@@ -59,6 +59,14 @@ impl<const UDOT: bool> Lanes for Neon<UDOT> {
             }
         }
         floats
+    }
+
+    #[inline(always)]
+    fn load_halves(self, from: &[u8; PACKED]) -> Self::Floats {
+        let (quarters, _) = from.as_chunks::<8>();
+        // SAFETY: `self` exists, so there is NEON; a quarter is the eight bytes that are loaded.
+        let quarter = |i: usize| unsafe { widen_halves(vld1_u8(quarters[i].as_ptr())) };
+        [quarter(0), quarter(1), quarter(2), quarter(3)]
     }
 
     #[inline(always)]
@@ -118,6 +126,17 @@ impl<const UDOT: bool> Lanes for Neon<UDOT> {
     #[inline(always)]
     fn load_codes_part(self, from: &[u8]) -> Self::Codes {
         self.load_codes(&padded(from))
+    }
+
+    #[inline(always)]
+    fn load_nibbles(self, from: &[u8; PACKED]) -> Self::Codes {
+        let (halves, _) = from.as_chunks::<16>();
+        // SAFETY: `self` exists, so there is NEON; a half is the sixteen bytes that are loaded.
+        unsafe {
+            let (a, b) = (vld1q_u8(halves[0].as_ptr()), vld1q_u8(halves[1].as_ptr()));
+            let low = vdupq_n_u8(15);
+            [vandq_u8(a, low), vandq_u8(b, low), vshrq_n_u8::<4>(a), vshrq_n_u8::<4>(b)]
+        }
     }
 
     #[inline(always)]
@@ -200,6 +219,25 @@ unsafe fn halves(a: float32x4_t, b: float32x4_t) -> float32x4_t {
         let high = vcombine_f32(vget_high_f32(a), vget_high_f32(b));
         vaddq_f32(low, high)
     }
+}
+
+/// Four floats of 16 bits as floats. The intrinsic is not stable, the instruction is.
+///
+/// # Safety
+/// There is NEON.
+#[inline(always)]
+unsafe fn widen_halves(halves: uint8x8_t) -> float32x4_t {
+    let floats: float32x4_t;
+    // SAFETY: the caller's; the instruction touches nothing but its two registers.
+    unsafe {
+        asm!(
+            "fcvtl {floats:v}.4s, {halves:v}.4h",
+            floats = out(vreg) floats,
+            halves = in(vreg) halves,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    floats
 }
 
 /// `s` and the products of four neighbours each. The intrinsic is not stable, the instruction is.
@@ -355,6 +393,7 @@ crate::entries::entries! {
     l2_squared_u8_neon dot_u8_neon cosine_u8_neon moments_u8_neon
     l2_squared_u8_x4_neon dot_centered_u8_neon
     l2_squared_u8_many_neon dot_centered_u8_many_neon l2_squared_u8_gather_neon weighted_u8_gather_neon
+    weighted_u4_gather_neon l2_squared_f16_gather_neon dot_f16_gather_neon
     tile_dots_neon tile_offer_neon
 }
 
@@ -366,5 +405,6 @@ crate::entries::entries! {
     l2_squared_u8_neon_udot dot_u8_neon_udot cosine_u8_neon_udot moments_u8_neon_udot
     l2_squared_u8_x4_neon_udot dot_centered_u8_neon_udot
     l2_squared_u8_many_neon_udot dot_centered_u8_many_neon_udot l2_squared_u8_gather_neon_udot weighted_u8_gather_neon_udot
+    weighted_u4_gather_neon_udot l2_squared_f16_gather_neon_udot dot_f16_gather_neon_udot
     tile_dots_neon_udot tile_offer_neon_udot
 }

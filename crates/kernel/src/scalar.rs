@@ -1,7 +1,8 @@
 //! Plain Rust: slow beside the others, and right.
 
+use crate::half::from_half;
 use crate::isa::Isa;
-use crate::lanes::{CODES, FLOATS, Lanes, padded};
+use crate::lanes::{CODES, FLOATS, Lanes, PACKED, padded};
 use crate::tile::{Dots, Facts, Line, Sixteen, TILE, Tiles};
 
 #[derive(Clone, Copy)]
@@ -32,6 +33,11 @@ impl Lanes for Scalar {
     #[inline(always)]
     fn load_part(self, from: &[f32]) -> Self::Floats {
         padded(from)
+    }
+
+    #[inline(always)]
+    fn load_halves(self, from: &[u8; PACKED]) -> Self::Floats {
+        std::array::from_fn(|j| from_half(u16::from_le_bytes([from[2 * j], from[2 * j + 1]])))
     }
 
     #[inline(always)]
@@ -75,6 +81,11 @@ impl Lanes for Scalar {
     #[inline(always)]
     fn load_codes_part(self, from: &[u8]) -> Self::Codes {
         padded(from)
+    }
+
+    #[inline(always)]
+    fn load_nibbles(self, from: &[u8; PACKED]) -> Self::Codes {
+        std::array::from_fn(|j| from[j % PACKED] >> (j / PACKED * 4) & 15)
     }
 
     #[inline(always)]
@@ -175,5 +186,6 @@ crate::entries::entries! {
     l2_squared_u8_scalar dot_u8_scalar cosine_u8_scalar moments_u8_scalar
     l2_squared_u8_x4_scalar dot_centered_u8_scalar
     l2_squared_u8_many_scalar dot_centered_u8_many_scalar l2_squared_u8_gather_scalar weighted_u8_gather_scalar
+    weighted_u4_gather_scalar l2_squared_f16_gather_scalar dot_f16_gather_scalar
     tile_dots_scalar tile_offer_scalar
 }

@@ -6,11 +6,11 @@
 //!             for how many:   one row, four rows (four chains of additions hide each other's latency), many rows
 //! ```
 
-use crate::lanes::{CODES, FLOATS, Lanes};
+use crate::lanes::{CODES, FLOATS, Lanes, PACKED};
 use crate::prefetch;
 
 /// What a sum adds up.
-pub(crate) trait Term {
+pub(crate) trait Term: Copy {
     /// Whether the codes' terms are those of [`Lanes::add_products`].
     const PRODUCTS: bool;
     /// `s` and the terms of sixteen elements.
@@ -20,9 +20,11 @@ pub(crate) trait Term {
 }
 
 /// Squared differences.
+#[derive(Clone, Copy)]
 pub(crate) struct L2;
 
 /// Products.
+#[derive(Clone, Copy)]
 pub(crate) struct Dot;
 
 impl Term for L2 {
@@ -55,6 +57,7 @@ impl Term for Dot {
 }
 
 /// Products of codes, the first ones less 128. Exact modulo 2^32: the sum of an `i32` as a `u32`.
+#[derive(Clone, Copy)]
 pub(crate) struct Centered;
 
 impl Term for Centered {
@@ -225,6 +228,40 @@ pub(crate) fn gather_four<L: Lanes>(l: L, q: &[u8], rows: [&[u8]; 4]) -> [[u32; 
         let rows = [l.load_codes_part(a), l.load_codes_part(b), l.load_codes_part(c), l.load_codes_part(d)];
         s = add_four(l, s, l.load_codes_part(q_tail), rows);
     }
+    totals(l, s)
+}
+
+/// [`gather_four`] where the rows' codes have four bits; the length of `q` is a multiple of 64.
+#[inline(always)]
+pub(crate) fn gather_four_nibbles<L: Lanes>(l: L, q: &[u8], rows: [&[u8]; 4]) -> [[u32; 4]; 3] {
+    let (q, _) = q.as_chunks::<CODES>();
+    let [a, b, c, d] = rows.map(|row| row.as_chunks::<PACKED>().0);
+    let mut s = [[l.none(); 4]; 3];
+    for ((((q, a), b), c), d) in q.iter().zip(a).zip(b).zip(c).zip(d) {
+        let rows = [l.load_nibbles(a), l.load_nibbles(b), l.load_nibbles(c), l.load_nibbles(d)];
+        s = add_four(l, s, l.load_codes(q), rows);
+    }
+    totals(l, s)
+}
+
+/// The sums over `q` and each of four rows of halves; the length of `q` is a multiple of 16.
+#[inline(always)]
+pub(crate) fn four_halves<L: Lanes, T: Term>(l: L, q: &[f32], rows: [&[u8]; 4]) -> [f32; 4] {
+    let (q, _) = q.as_chunks::<FLOATS>();
+    let [a, b, c, d] = rows.map(|row| row.as_chunks::<PACKED>().0);
+    let mut s = [l.zero(); 4];
+    for ((((q, a), b), c), d) in q.iter().zip(a).zip(b).zip(c).zip(d) {
+        let q = l.load(q);
+        for (s, row) in s.iter_mut().zip([a, b, c, d]) {
+            *s = T::floats(l, *s, q, l.load_halves(row));
+        }
+    }
+    l.sum_x4(s).map(settled)
+}
+
+/// The numbers that [`add_four`] has added up.
+#[inline(always)]
+fn totals<L: Lanes>(l: L, s: [[L::Sums; 4]; 3]) -> [[u32; 4]; 3] {
     let (dots, mut squares, sums) = (l.total_x4(s[0]), l.total_x4(s[1]), l.total_x4(s[2]));
     for (squares, sum) in squares.iter_mut().zip(sums) {
         *squares = squares.wrapping_add(sum.wrapping_mul(128));

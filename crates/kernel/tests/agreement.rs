@@ -4,7 +4,7 @@ mod common;
 
 use std::io::Write;
 
-use auspex_kernel::{Isa, Kernels, MAX_CODES, Weights};
+use auspex_kernel::{Isa, Kernels, MAX_CODES, Weights, from_half, to_half};
 use common::{Random, kernels_here, scalar};
 use proptest::prelude::*;
 
@@ -202,6 +202,57 @@ fn u8_agrees_on_extreme_codes() {
     }
 }
 
+/// Codes of four bits, two in a byte.
+fn nibbles(codes: &[u8]) -> Vec<u8> {
+    codes.chunks_exact(64).flat_map(|codes| (0..32).map(|i| codes[i] | codes[i + 32] << 4)).collect()
+}
+
+#[test]
+fn codes_of_four_bits_are_those_of_eight() {
+    let mut random = Random(9);
+    let weights = Weights { base: 3.5, per_square: 0.25, per_sum: 0.75, per_dot: 1.5 };
+    for n in dimensions().map(|n| n.next_multiple_of(64)) {
+        let q: Vec<u8> = (0..n).map(|_| random.next() as u8).collect();
+        let rows: Vec<Vec<u8>> = (0..ROWS).map(|_| (0..n).map(|_| random.next() as u8 & 15).collect()).collect();
+        let packed: Vec<Vec<u8>> = rows.iter().map(|row| nibbles(row)).collect();
+        let (rows, packed): (Vec<&[u8]>, Vec<&[u8]>) =
+            (rows.iter().map(Vec::as_slice).collect(), packed.iter().map(Vec::as_slice).collect());
+        for k in kernels_here() {
+            let (mut wanted, mut got) = ([0.0; ROWS], [0.0; ROWS]);
+            for count in 0..=ROWS {
+                scalar().weighted_u8_gather(&q, weights, &rows[..count], &mut wanted[..count]);
+                k.weighted_u4_gather(&q, weights, &packed[..count], &mut got[..count]);
+                assert_eq!(wanted[..count], got[..count], "{k:?} {n}");
+            }
+        }
+    }
+}
+
+#[test]
+fn halves_are_their_floats() {
+    let mut random = Random(10);
+    for n in dimensions().map(|n| n.next_multiple_of(16)) {
+        let q: Vec<f32> = (0..n).map(|_| random.float()).collect();
+        // Any that is a number, the least ones among them.
+        let any = |random: &mut Random| to_half(from_half(random.next() as u16 & 0xfbff));
+        let rows: Vec<Vec<u16>> = (0..ROWS).map(|_| (0..n).map(|_| any(&mut random)).collect()).collect();
+        let bytes: Vec<Vec<u8>> = rows.iter().map(|row| row.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+        let bytes: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
+        let floats: Vec<Vec<f32>> = rows.iter().map(|row| row.iter().map(|&x| from_half(x)).collect()).collect();
+        for k in kernels_here() {
+            let mut got = [0.0; ROWS];
+            for count in 0..=ROWS {
+                k.l2_squared_f16_gather(&q, &bytes[..count], &mut got[..count]);
+                let l2 = |(got, row): (&f32, &Vec<f32>)| got.to_bits() == scalar().l2_squared_f32(&q, row).to_bits();
+                assert!(got[..count].iter().zip(&floats).all(l2), "{k:?} {n}");
+                k.dot_f16_gather(&q, &bytes[..count], &mut got[..count]);
+                let dot = |(got, row): (&f32, &Vec<f32>)| got.to_bits() == scalar().dot_f32(&q, row).to_bits();
+                assert!(got[..count].iter().zip(&floats).all(dot), "{k:?} {n}");
+            }
+        }
+    }
+}
+
 #[test]
 fn scalar_f32_is_close_to_f64() {
     let mut random = Random(5);
@@ -369,6 +420,11 @@ const WRONG: &[fn(&Kernels)] = &[
     |k| k.l2_squared_u8_gather(C, 0, &[C, rest(C)], &mut [0.0; 2]),
     |k| k.l2_squared_u8_gather(C, 0, &[C], &mut [0.0; 2]),
     |k| k.weighted_u8_gather(rest(C), Weights::default(), &[C], &mut [0.0]),
+    |k| k.weighted_u4_gather(C, Weights::default(), &[C], &mut [0.0]),
+    |k| k.weighted_u4_gather(&C[..32], Weights::default(), &[&C[..16]], &mut [0.0]),
+    |k| k.l2_squared_f16_gather(F, &[&C[..63]], &mut [0.0]),
+    |k| k.dot_f16_gather(F, &[&C[..64]], &mut [0.0; 2]),
+    |k| k.dot_f16_gather(&F[..8], &[&C[..16]], &mut [0.0]),
     |k| k.l2_squared_u8_many(&C[..100], C, 128, &mut [0; 3]),
     |k| k.dot_centered_u8_many(&C[..100], C, 128, &mut [0; 3]),
     |k| k.dot_centered_u8_many(&C[..100], C, 99, &mut [0; 2]),
