@@ -195,6 +195,8 @@ pub struct Explain {
     pub distances: u64,
     /// Rows whose exact distance replaced the code's.
     pub rescored: u64,
+    /// What the walk read of a row, by its name; `None` where there was none.
+    pub quantization: Option<&'static str>,
     /// Wall time.
     pub microseconds: f64,
     /// Instruction set of the kernels.

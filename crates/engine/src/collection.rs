@@ -44,6 +44,7 @@ use crate::writer::{Write, Writer, Written};
 pub struct Collection(Arc<Inner>);
 
 struct Inner {
+    /// What rebuilding may change of it is the writer's.
     config: Config,
     kernels: &'static Kernels,
     /// `None` once closed.
@@ -148,7 +149,7 @@ impl Collection {
         if !writer.log.is_read_only() {
             return Ok(false);
         }
-        let Inner { config, kernels, .. } = &*self.0;
+        let (config, kernels) = (&Arc::clone(&writer.config), self.0.kernels);
         // What failed midway has no place to go on from.
         let newer = if writer.torn { None } else { writer.log.follow()? };
         match newer {
@@ -401,7 +402,7 @@ impl Collection {
         if let Err(error) = writer.log.writable() {
             return refused(error);
         }
-        let config = &self.0.config;
+        let config = &Arc::clone(&writer.config);
         let (mut sparse, mut overdue) = (None, false);
         let mut done: Vec<Result<Written>> = Vec::with_capacity(writes.len());
         for (write, token) in writes {
@@ -578,6 +579,7 @@ impl Collection {
         let (plan, counts) = self.run(Arc::clone(&view), query, options, None, &token, &mut hits)?;
         let microseconds = start.elapsed().as_nanos() as f64 / 1e3;
         let count = |filter: Filter| view.checked(|| Ok(Matches::all(&view, &filter, &token)?.len() as u64));
+        let walked = matches!(plan, Plan::Graph | Plan::FilteredGraph);
         Ok(Explain {
             plan: plan.name(),
             matching: options.filter()?.map(count).transpose()?,
@@ -585,6 +587,7 @@ impl Collection {
             distances: counts.distances,
             rescored: counts.rescored,
             microseconds,
+            quantization: walked.then(|| view.graph.as_ref().map(|graph| graph.codes.quantization().name())).flatten(),
             isa: self.0.kernels.isa.name(),
         })
     }
@@ -646,6 +649,7 @@ impl Collection {
             ..Stats::default()
         };
         if let Some(graph) = &view.graph {
+            stats.notices.extend(graph.quality.notices());
             stats.ram += graph.bytes() as u64;
             stats.layers = graph.slots[..graph.height()].to_vec();
             let mut counted = self.0.counted.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -1,4 +1,5 @@
-//! Gives back what dead rows take: a log of the next generation, filled beside searches and writes.
+//! Gives back what dead rows take, and builds the index otherwise: by a log of the next generation, filled beside searches
+//! and writes.
 //!
 //! ```text
 //! fix     under the writer's lock: a view and its position in the log
@@ -66,7 +67,6 @@ impl Writer {
         token: &Token,
         go_on: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
-        token.begin(view.live() as u64);
         let mut live = (0..view.count).filter(|&row| view.is_live(row)).peekable();
         while live.peek().is_some() {
             go_on()?;

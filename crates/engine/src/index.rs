@@ -10,9 +10,10 @@ use crate::graph::batch::{Context, Group, link, step};
 use crate::graph::bulk;
 use crate::graph::layer::Frozen;
 use crate::graph::partition::Block;
+use crate::graph::quality::{self, Quality};
 use crate::graph::{GraphView, GraphWriter, level};
-use crate::options::{Config, Metric};
-use crate::rows::norm;
+use crate::options::{Config, Metric, Quantization};
+use crate::rows::{Rows, norm};
 use crate::storage::checkpoint::Checkpoint;
 use crate::token::Token;
 
@@ -28,6 +29,8 @@ const BULK_SHARE: usize = 3;
 pub(crate) struct Index {
     graph: GraphWriter,
     codes: CodesWriter,
+    /// As it was when the graph was built.
+    quality: Quality,
 }
 
 impl Index {
@@ -55,23 +58,41 @@ impl Index {
             0.0
         };
         let calibration = Calibration::of(rows, numbers, longest, config.seed);
-        let codes = CodesWriter::new(calibration, numbers.len(), longest, context.kernels, config.metric);
-        Index { graph: GraphWriter::new(config.m), codes }
+        let calibrated = (numbers.len(), longest);
+        let codes =
+            CodesWriter::new(config.quantization, calibration, calibrated, rows, context.kernels, config.metric);
+        Index { graph: GraphWriter::new(config.m), codes, quality: Quality::GOOD }
     }
 
     /// The index that a checkpoint kept.
-    pub fn load(config: &Config, checkpoint: &Checkpoint, kernels: &'static Kernels) -> Result<Index> {
-        let codes = CodesWriter::load(checkpoint, config.dim, kernels, config.metric)?;
+    pub fn load(config: &Config, checkpoint: &Checkpoint, rows: &Rows, kernels: &'static Kernels) -> Result<Index> {
+        let codes = CodesWriter::load(checkpoint, rows, kernels, config.metric)?;
+        let read = codes.codes().quantization();
+        if read != config.quantization && read != Quantization::None {
+            return Err(checkpoint.lacks("quantization"));
+        }
         let graph = GraphWriter::load(checkpoint, config.m)?;
         if graph.nodes() as usize != codes.len() {
             return Err(checkpoint.lacks("codes"));
         }
-        Ok(Index { graph, codes })
+        let quality = match ["found", "width", "blurred"].map(|name| checkpoint.number(name)) {
+            [Ok(found), Ok(width), Ok(blurred)] => {
+                let (found, width) = (found.min(1000) as u32, width.clamp(1, 1000) as u32);
+                Quality { found, width, blurred: blurred > 0 }
+            }
+            // Version 0.1.0 measured nothing.
+            _ => Quality::GOOD,
+        };
+        Ok(Index { graph, codes, quality })
     }
 
     /// Keeps the links as they are for a checkpoint, until [`Index::thaw`]. Only between two writes.
     pub fn freeze(&self) -> (Vec<Arc<Frozen>>, serde_json::Value) {
-        (self.graph.freeze(), self.codes.facts())
+        let mut facts = self.codes.facts();
+        facts["found"] = self.quality.found.into();
+        facts["width"] = self.quality.width.into();
+        facts["blurred"] = u64::from(self.quality.blurred).into();
+        (self.graph.freeze(), facts)
     }
 
     pub fn thaw(&self) {
@@ -98,7 +119,9 @@ impl Index {
     }
 
     fn link_in_steps(&mut self, context: &Context, mut numbers: &[u32], token: &Token) -> Result<()> {
+        self.codes.see(context.rows);
         while !numbers.is_empty() {
+            (context.go_on)()?;
             let (now, later) = numbers.split_at(step(self.graph.nodes() as usize).min(numbers.len()));
             let mut group = Group::new(context, self.codes.codes(), now)?;
             if let Some(newer) = self.recalibrated(context, now, numbers.len(), &group) {
@@ -134,9 +157,10 @@ impl Index {
         // Levels are a function of the rows, so what was reserved for linking has the right sizes here too.
         let made = fresh
             .reserve(config.m, config.seed, 0, rows)
-            .and_then(|()| bulk::build(context, &mut fresh.graph, &mut fresh.codes, numbers));
+            .and_then(|()| bulk::build(context, &mut fresh.graph, &mut fresh.codes, numbers))
+            .and_then(|()| quality::improve(context, &mut fresh.graph, &mut fresh.codes));
         match made {
-            Ok(()) => Ok(Some(fresh)),
+            Ok(quality) => Ok(Some(Index { quality, ..fresh })),
             Err(error) if error.code == Code::Memory => Ok(None),
             Err(error) => Err(error),
         }
@@ -156,8 +180,8 @@ impl Index {
         newer.reserve(view.nodes() as usize + more).ok()?;
         for some in heads().chunks(4096) {
             let block = Block::encode(newer.codes(), context.rows, some, context.workers).ok()?;
-            for (i, moments) in block.moments.iter().enumerate() {
-                newer.push_code(block.code(i), moments).ok()?;
+            for ((i, moments), &row) in block.moments.iter().enumerate().zip(some) {
+                newer.push_code(row, block.code(i), moments).ok()?;
             }
         }
         Some(newer)
@@ -166,6 +190,6 @@ impl Index {
     /// What searches may read from now on.
     pub fn view(&self) -> Arc<GraphView> {
         let (graph, codes) = (self.graph.graph(), self.codes.codes().clone());
-        Arc::new(GraphView { graph, codes, slots: self.graph.slots() })
+        Arc::new(GraphView { graph, codes, slots: self.graph.slots(), quality: self.quality })
     }
 }

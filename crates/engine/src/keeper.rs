@@ -113,6 +113,7 @@ pub(crate) fn graph_holds(checkpoint: &Checkpoint, rows: usize) -> bool {
         && numbers("heads").all(|head| head & !(CHAINED as usize) < chained)
         && numbers("next_same").enumerate().all(|(row, older)| older <= row);
     chains
+        && numbers("sources").all(|row| row < rows)
         && (1..LAYERS).all(|layer| {
             let below = checkpoint.slots(&links_name(layer - 1));
             checkpoint

@@ -65,7 +65,7 @@ pub use collection::{Collection, RecallOptions, RecallPoint};
 pub use error::{Code, Error, Result};
 pub use exact::{ExactHits, exact_search};
 pub use filter::Filter;
-pub use options::{Diversify, GroupBy, Metric, Options, SearchOptions};
+pub use options::{Diversify, GroupBy, Metric, Options, Quantization, Rebuild, SearchOptions};
 pub use storage::frame::Draft;
 pub use token::Token;
 pub use verify::Problem;

@@ -37,6 +37,8 @@ const DEFAULT_SEED: u64 = 42;
 const DEFAULT_LAMBDA: f64 = 0.5;
 /// Rows among which each diverse hit is chosen.
 const FETCHED: usize = 4;
+/// Also that of collections whose MANIFEST names none.
+pub(crate) const DEFAULT_QUANTIZATION: Quantization = Quantization::Sq8;
 
 /// How far two vectors are apart; smaller is nearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,49 @@ impl Metric {
 }
 
 impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What the graph walk reads of a row. Hits are scored again with the row's own floats, whatever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quantization {
+    /// The row's own floats, where the log has them.
+    None,
+    /// A float of 16 bits for each dimension.
+    F16,
+    /// A code of 8 bits for each dimension.
+    Sq8,
+    /// A code of 4 bits for each dimension.
+    Sq4,
+}
+
+impl Quantization {
+    /// All there are; the place of one is how a checkpoint knows it.
+    pub(crate) const ALL: [Quantization; 4] =
+        [Quantization::None, Quantization::F16, Quantization::Sq8, Quantization::Sq4];
+
+    /// The name that users write.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Quantization::None => "none",
+            Quantization::F16 => "f16",
+            Quantization::Sq8 => "sq8",
+            Quantization::Sq4 => "sq4",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Result<Quantization> {
+        Quantization::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| {
+            let known = Quantization::ALL.map(|known| format!("{:?}", known.name())).join(", ");
+            Error::new(Code::Argument, format!("quantization is {}; it is one of {known}", shown(name)))
+        })
+    }
+}
+
+impl fmt::Display for Quantization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -199,6 +244,8 @@ pub struct Options {
     pub ef_construction: Option<f64>,
     /// Length of the candidate list while searching: 1 to 1,000,000, default the tuned one, or 64.
     pub ef_search: Option<f64>,
+    /// What the graph walk reads: `none`, `f16`, `sq8` (default) or `sq4`.
+    pub quantization: Option<String>,
     /// Seed of the nodes' levels and of every sample: 0 to 2^53 - 1, default 42.
     pub seed: Option<f64>,
     /// Threads for building and for batches: 0 (all, the default) to 1,024.
@@ -217,6 +264,7 @@ pub(crate) struct Config {
     pub ef_construction: usize,
     /// What the user gave; else the tuned one holds, or [`DEFAULT_EF_SEARCH`].
     pub ef_search: Option<usize>,
+    pub quantization: Quantization,
     pub seed: u64,
     pub threads: usize,
 }
@@ -254,6 +302,7 @@ impl Options {
         let m = self.m.map(|m| whole("m", m, 2, 128)).transpose()?;
         let seed = self.seed.map(|seed| whole("seed", seed, 0, (1 << 53) - 1)).transpose()?.map(|seed| seed as u64);
         let ef_construction = self.ef_construction.map(|ef| whole("efConstruction", ef, 1, 10_000)).transpose()?;
+        let quantization = self.quantization.as_deref().map(Quantization::parse).transpose()?;
         let ef_search = self.ef_search.map(|ef| whole("efSearch", ef, 1, MAX_K)).transpose()?;
         let threads = whole_or("threads", self.threads, 0, 1024, 0)?;
         if let Some(model) = self.model.as_ref().filter(|model| model.is_empty() || model.len() > MAX_ID_BYTES) {
@@ -272,6 +321,7 @@ impl Options {
                 m: m.unwrap_or(DEFAULT_M),
                 ef_construction: ef_construction.unwrap_or(DEFAULT_EF_CONSTRUCTION),
                 ef_search,
+                quantization: quantization.unwrap_or(DEFAULT_QUANTIZATION),
                 seed: seed.unwrap_or(DEFAULT_SEED),
                 threads,
             });
@@ -281,6 +331,7 @@ impl Options {
         same("m", m, stored.m)?;
         same("seed", seed, stored.seed)?;
         same("efConstruction", ef_construction, stored.ef_construction)?;
+        same("quantization", quantization, stored.quantization)?;
         same("fields", fields.as_ref(), &stored.fields)?;
         if let Some(model) = &self.model
             && stored.model.as_ref() != Some(model)
@@ -298,9 +349,46 @@ impl Options {
             m: stored.m,
             ef_construction: stored.ef_construction,
             ef_search,
+            quantization: stored.quantization,
             seed: stored.seed,
             threads,
         })
+    }
+}
+
+/// What is different of a collection once its index is built anew; what is left out stays.
+#[derive(Debug, Clone, Default)]
+pub struct Rebuild {
+    /// As [`Options::m`].
+    pub m: Option<f64>,
+    /// As [`Options::ef_construction`].
+    pub ef_construction: Option<f64>,
+    /// As [`Options::quantization`].
+    pub quantization: Option<String>,
+    /// As [`Options::fields`]: all fields that are to have columns.
+    pub fields: Option<Vec<(String, String)>>,
+}
+
+impl Rebuild {
+    /// What holds then.
+    pub(crate) fn validate(&self, now: &Config) -> Result<Config> {
+        let Rebuild { m, ef_construction, quantization, fields } = self.clone();
+        let dim = Some(now.dim as f64);
+        let given = Options { dim, m, ef_construction, quantization, fields, ..Options::default() }.validate(None)?;
+        let mut config = now.clone();
+        if self.m.is_some() {
+            config.m = given.m;
+        }
+        if self.ef_construction.is_some() {
+            config.ef_construction = given.ef_construction;
+        }
+        if self.quantization.is_some() {
+            config.quantization = given.quantization;
+        }
+        if self.fields.is_some() {
+            config.fields = given.fields;
+        }
+        Ok(config)
     }
 }
 
@@ -308,7 +396,9 @@ impl Options {
 fn same<T: PartialEq + fmt::Display>(name: &str, given: Option<T>, stored: T) -> Result<()> {
     match given {
         Some(given) if given != stored => {
-            let message = format!("{name} is {given}, and the collection was made with {stored}; leave it out");
+            let changes = ["m", "efConstruction", "quantization", "fields"].contains(&name);
+            let way = if changes { ", or change it by rebuild()" } else { "" };
+            let message = format!("{name} is {given}, and the collection was made with {stored}; leave it out{way}");
             Err(Error::new(Code::Argument, message))
         }
         _ => Ok(()),

@@ -54,9 +54,12 @@ impl Plan {
     }
 }
 
-/// The plan for a query, and the graph where it walks one.
+/// The plan for a query, and the graph where it walks one. Where a walk would have to be wider to find what it should, the
+/// wider one is held against the scan.
 fn plan<'a>(view: &'a View, ask: &Ask) -> (Plan, Option<&'a GraphView>) {
-    let walk = ask.ef.saturating_mul(SCAN_ROWS_PER_EF + ask.ef / SCAN_ROWS_PER_EF_SQUARED);
+    let width = view.graph.as_ref().map_or(1, |graph| graph.quality.width as usize);
+    let ef = ask.ef.saturating_mul(width);
+    let walk = ef.saturating_mul(SCAN_ROWS_PER_EF + ef / SCAN_ROWS_PER_EF_SQUARED);
     match &view.graph {
         _ if view.live() == 0 => (Plan::Empty, None),
         Some(graph) if !ask.exact && view.live() > walk => (Plan::Graph, Some(graph)),

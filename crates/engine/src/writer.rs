@@ -148,6 +148,8 @@ pub struct Written {
 
 /// What only the writer touches.
 pub(crate) struct Writer {
+    /// What rows are taken in by, as long as this is the writer.
+    pub config: Arc<Config>,
     pub log: Log,
     rows: RowsWriter,
     ids: Arc<Ids>,
@@ -211,7 +213,8 @@ impl Writer {
     /// The writer of a new log, or of one whose frames are all still to be applied.
     pub fn new(config: &Config, log: Log) -> Result<Writer> {
         let columns = Columns::new(&config.fields);
-        Ok(Writer::of(log, RowsWriter::new(config), Ids::with_room(0)?, 0, Tombstones::default(), columns, None))
+        let rows = RowsWriter::new(config);
+        Ok(Writer::of(config, log, rows, Ids::with_room(0)?, 0, Tombstones::default(), columns, None))
     }
 
     /// The writer of a log as a checkpoint left it, which was taken at `end`.
@@ -234,13 +237,15 @@ impl Writer {
         if graph && !keeper::graph_holds(checkpoint, rows.len()) {
             return Err(checkpoint.lacks("heads"));
         }
-        let index = graph.then(|| Index::load(config, checkpoint, kernels)).transpose()?;
-        let mut writer = Writer::of(log, rows, ids, words, tombstones, columns, index);
+        let index = graph.then(|| Index::load(config, checkpoint, rows.rows(), kernels)).transpose()?;
+        let mut writer = Writer::of(config, log, rows, ids, words, tombstones, columns, index);
         writer.unsure = graph;
         Ok(writer)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts")]
     fn of(
+        config: &Config,
         log: Log,
         rows: RowsWriter,
         ids: Ids,
@@ -253,6 +258,7 @@ impl Writer {
         let (changes, attempted, torn, unsure, keeping) = (0, 0, false, false, false);
         let (numbered, compacting, gone) = (0, false, 0);
         Writer {
+            config: Arc::new(config.clone()),
             log,
             rows,
             ids,
@@ -366,7 +372,7 @@ impl Writer {
 
     /// An empty writer on the log's successor.
     pub fn successor(&self, config: &Config) -> Result<Writer> {
-        let mut writer = Writer::new(config, self.log.successor()?)?;
+        let mut writer = Writer::new(config, self.log.successor(config)?)?;
         writer.count(u64::MAX / 2);
         Ok(writer)
     }
@@ -378,9 +384,19 @@ impl Writer {
         self.count(u64::MAX / 2);
     }
 
-    /// Makes the index that is missing.
-    pub fn rebuild(&mut self, config: &Config, kernels: &'static Kernels) -> Result<()> {
-        self.link(config, kernels, Workers::build(config.threads)?, self.rows.len() as u32, &Token::default())
+    /// Makes the index that is missing, as long as `go_on` lets it; where there is no memory for it, that is the error.
+    pub fn rebuild(
+        &mut self,
+        config: &Config,
+        kernels: &'static Kernels,
+        token: &Token,
+        go_on: &(dyn Fn() -> Result<()> + Sync),
+    ) -> Result<()> {
+        self.link(config, kernels, go_on, self.rows.len() as u32, token)?;
+        if self.index.is_none() && self.rows.len() - self.tombstones.len() >= GRAPH_FROM {
+            return Err(Error::new(Code::Memory, "there is no memory for the index"));
+        }
+        Ok(())
     }
 
     /// One write, up to and with the index; not yet durable, not yet seen.
@@ -453,7 +469,8 @@ impl Writer {
             return Ok(());
         }
         self.torn = true;
-        self.link(config, kernels, Workers::build(config.threads)?, header.first_row, token)?;
+        // What is in the log is linked, whoever has lost interest.
+        self.link(config, kernels, &|| Ok(()), header.first_row, token)?;
         self.torn = false;
         Ok(())
     }
@@ -537,14 +554,15 @@ impl Writer {
         &mut self,
         config: &Config,
         kernels: &'static Kernels,
-        workers: Workers,
+        go_on: &(dyn Fn() -> Result<()> + Sync),
         first: u32,
         token: &Token,
     ) -> Result<()> {
+        let workers = Workers::build(config.threads)?;
         let tombstones = Arc::clone(&self.tombstones);
         let count = self.rows.len() as u32;
         let live = |row: &u32| !tombstones.contains(*row);
-        let context = Context { config, rows: self.rows.rows(), kernels, workers };
+        let context = Context { config, rows: self.rows.rows(), kernels, workers, go_on };
         if let Some(index) = &mut self.index {
             let numbers: Vec<u32> = (first..count).filter(live).collect();
             return index.extend(&context, &numbers, token);

@@ -76,8 +76,8 @@ fn golden_counts_are_what_they_were() {
 
 /// A graph made by batches of all sizes, and 100 walks over it: slots read, distances computed, rows scored again.
 fn builds() -> serde_json::Value {
-    let build = |metric: &str| {
-        let collection = history(&options(20, metric));
+    let build = |(metric, kind): (&str, &str)| {
+        let collection = history(&Options { quantization: Some(kind.into()), ..options(20, metric) });
         let mut sums = (0, 0, 0);
         for query in Random(5).clustered(100, 20, 10).chunks(20) {
             let ran = collection.explain(query, &SearchOptions::default()).unwrap();
@@ -93,9 +93,10 @@ fn builds() -> serde_json::Value {
             "distances": sums.1,
             "rescored": sums.2,
         });
-        (metric.to_string(), counts)
+        (format!("{metric}, {kind}"), counts)
     };
-    ["l2", "cosine", "dot"].map(build).into_iter().collect()
+    let kinds = [("l2", "sq8"), ("cosine", "sq8"), ("dot", "sq8"), ("l2", "none"), ("cosine", "f16"), ("dot", "sq4")];
+    kinds.map(build).into_iter().collect()
 }
 
 /// Where every reason to calibrate again occurs: equal rows first, then norms that grow, and a drift.

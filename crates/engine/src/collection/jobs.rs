@@ -1,20 +1,20 @@
 //! What goes on beside searches and writes, and what is called for and takes long.
 //!
 //! ```text
-//! checkpoint, compaction   started by writes, one at a time, each on a thread of its own; or called for
-//! verify, snapshot         called for, on the caller's thread
-//! settle                   waits for all that was started
+//! checkpoint, compaction     started by writes, one at a time, each on a thread of its own; or called for
+//! rebuild, verify, snapshot  called for, on the caller's thread
+//! settle                     waits for all that was started
 //! ```
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{Collection, Inner};
+use super::Collection;
 use crate::compaction::{self, Fixed};
 use crate::error::{Code, Error, Result};
 use crate::keeper::{Failed, Snapshot};
-use crate::options::SearchOptions;
+use crate::options::{Config, Rebuild, SearchOptions};
 use crate::storage::disk::Disk;
 use crate::storage::folder::Folder;
 use crate::storage::manifest::{Checkpointed, Stored};
@@ -66,7 +66,8 @@ impl Collection {
                 self.notice(format!("the index was made again: {}", error.message));
                 writer.drop_index();
                 self.publish(writer);
-                match writer.rebuild(&self.0.config, self.0.kernels) {
+                let config = Arc::clone(&writer.config);
+                match writer.rebuild(&config, self.0.kernels, &Token::default(), &|| Ok(())) {
                     Ok(()) => self.publish(writer),
                     Err(error) => self.notice(format!("the index could not be made again: {}", error.message)),
                 }
@@ -81,16 +82,36 @@ impl Collection {
     /// The collection is closed, the token was cancelled, the log is damaged, or there is no memory or no space.
     pub fn compact(&self, token: &Token) -> Result<u64> {
         let _alone = self.job();
-        let fixed = {
-            let guard = self.writer()?;
-            let writer = guard.as_ref().ok_or_else(Error::closed)?;
-            writer.log.writable()?;
-            writer.fixed()
-        };
+        let fixed = self.fixed()?.0;
         if fixed.view.tombstones.is_empty() {
             return Ok(0);
         }
-        self.compact_from(fixed, token, &|| self.go_on(token)).inspect(|_| token.finish())
+        token.begin(fixed.view.live() as u64);
+        self.compact_from(fixed, None, token, &|| self.go_on(token)).inspect(|_| token.finish())
+    }
+
+    /// Builds the index and the columns anew, beside searches and writes, as `changes` say, which hold from then on: a
+    /// compaction whatever is dead, so it needs the same room. When it fails or is cancelled, nothing has changed. The
+    /// token counts rows that were copied, and then rows that were linked.
+    ///
+    /// # Errors
+    /// As [`Collection::compact`]; or a change is out of its range.
+    pub fn rebuild(&self, changes: &Rebuild, token: &Token) -> Result<()> {
+        let _alone = self.job();
+        let (fixed, config) = self.fixed()?;
+        let config = Arc::new(changes.validate(&config)?);
+        token.begin(2 * fixed.view.live() as u64);
+        self.compact_from(fixed, Some(config), token, &|| self.go_on(token))?;
+        token.finish();
+        Ok(())
+    }
+
+    /// Where a compaction starts from now, and what is configured.
+    fn fixed(&self) -> Result<(Fixed, Arc<Config>)> {
+        let guard = self.writer()?;
+        let writer = guard.as_ref().ok_or_else(Error::closed)?;
+        writer.log.writable()?;
+        Ok((writer.fixed(), Arc::clone(&writer.config)))
     }
 
     /// Held by the one job that may replace files, or that reads them all.
@@ -99,14 +120,25 @@ impl Collection {
     }
 
     /// Only by the one [`Collection::job`].
-    fn compact_from(&self, fixed: Fixed, token: &Token, go_on: &dyn Fn() -> Result<()>) -> Result<u64> {
-        let Inner { config, kernels, .. } = &*self.0;
+    fn compact_from(
+        &self,
+        fixed: Fixed,
+        changed: Option<Arc<Config>>,
+        token: &Token,
+        go_on: &(dyn Fn() -> Result<()> + Sync),
+    ) -> Result<u64> {
+        let kernels = self.0.kernels;
         let Fixed { view, mut position, .. } = fixed;
-        let mut newer = self.writer()?.as_ref().ok_or_else(Error::closed)?.successor(config)?;
+        let mut newer = {
+            let guard = self.writer()?;
+            let writer = guard.as_ref().ok_or_else(Error::closed)?;
+            writer.successor(changed.as_deref().unwrap_or(&writer.config))?
+        };
+        let config = &*Arc::clone(&newer.config);
         let mut fill = || {
             newer.refill(config, &view, token, go_on)?;
             go_on()?;
-            newer.rebuild(config, kernels)?;
+            newer.rebuild(config, kernels, token, go_on)?;
             loop {
                 go_on()?;
                 let mut guard = self.writer()?;
@@ -153,7 +185,7 @@ impl Collection {
             let go_on = || if collection.in_no_hurry() { Ok(()) } else { Err(Error::closed()) };
             let now = collection.alone().as_ref().map(|writer| writer.log.manifest().generation);
             if now == Some(fixed.generation)
-                && let Err(error) = collection.compact_from(fixed, &Token::default(), &go_on)
+                && let Err(error) = collection.compact_from(fixed, None, &Token::default(), &go_on)
                 && error.code != Code::Closed
             {
                 collection.notice(format!("dead rows were not given back: {}", error.message));

@@ -13,11 +13,12 @@ use std::collections::HashMap;
 use auspex_kernel::Kernels;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::codes::{Codes, CodesWriter, Moments};
+use crate::codes::{Codes, CodesWriter, Moments, same};
 use crate::error::Result;
 use crate::graph::bulk::{Pairs, further};
 use crate::graph::layer::PROTECTED;
 use crate::graph::partition::{Block, in_order, partition};
+use crate::graph::quality::Quality;
 use crate::graph::search::{Candidate, Walk};
 use crate::graph::select::{Lists, select_neighbors};
 use crate::graph::{GraphView, GraphWriter, LAYERS, level};
@@ -41,6 +42,8 @@ pub(crate) struct Context<'a> {
     pub rows: &'a Rows,
     pub kernels: &'static Kernels,
     pub workers: Workers,
+    /// Asked between steps; its error ends the work, of which nothing is left then.
+    pub go_on: &'a (dyn Fn() -> Result<()> + Sync),
 }
 
 /// How many of the next rows to link in one step beside `nodes` nodes: never many more than there are to find.
@@ -125,11 +128,6 @@ pub(super) fn hash(vector: &[f32]) -> u64 {
     state
 }
 
-/// Whether two vectors have the same bytes.
-pub(super) fn same(a: &[f32], b: &[f32]) -> bool {
-    a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits())
-}
-
 /// Links the group's rows into the graph. Memory for them must have been reserved.
 pub(crate) fn link(
     context: &Context,
@@ -141,7 +139,8 @@ pub(crate) fn link(
         return Ok(());
     };
     graph.cover(last + 1)?;
-    let frozen = GraphView { graph: graph.graph(), codes: codes.codes().clone(), slots: graph.slots() };
+    let frozen =
+        GraphView { graph: graph.graph(), codes: codes.codes().clone(), slots: graph.slots(), quality: Quality::GOOD };
     find(context, &frozen, &group.block, &mut group.newcomers);
 
     let first = frozen.slots;
@@ -153,7 +152,7 @@ pub(crate) fn link(
             None => {
                 fresh.push(i as u32);
                 let node = graph.push_node(newcomer.row)?;
-                codes.push_code(group.block.code(i), &group.block.moments[i])?;
+                codes.push_code(newcomer.row, group.block.code(i), &group.block.moments[i])?;
                 let mut down = node;
                 for layer in graph.layers.iter_mut().take(newcomer.level + 1) {
                     down = layer.push(node, down)?;
@@ -173,7 +172,8 @@ pub(crate) fn link(
         group.block = group.block.gather(&fresh, context.workers)?;
         group.newcomers.retain(|newcomer| newcomer.same.is_none());
     }
-    let grown = GraphView { graph: graph.graph(), codes: codes.codes().clone(), slots: graph.slots() };
+    let grown =
+        GraphView { graph: graph.graph(), codes: codes.codes().clone(), slots: graph.slots(), quality: Quality::GOOD };
     for (layer, &first) in first.iter().enumerate().filter(|&(layer, &first)| grown.slots[layer] > first) {
         choose(context, &grown, layer, &group.block, &mut group.newcomers)?;
         apply(context, &grown, layer, first, &group.newcomers);
@@ -189,7 +189,7 @@ fn find(context: &Context, frozen: &GraphView, block: &Block, newcomers: &mut [N
     let ef = context.config.ef_construction;
     context.workers.for_each_chunk(newcomers, 32, Walk::default, |walk, first, piece| {
         for (i, newcomer) in piece.iter_mut().enumerate() {
-            let scorer = frozen.codes.scorer_of(block.code(first + i), &block.moments[first + i]);
+            let scorer = frozen.codes.scorer_of(newcomer.row, block.code(first + i), &block.moments[first + i]);
             let mut entry = 0;
             for layer in (0..frozen.height()).rev() {
                 let (links, slots) = (&frozen.graph.layers[layer], frozen.slots[layer]);
@@ -206,7 +206,7 @@ fn find(context: &Context, frozen: &GraphView, block: &Block, newcomers: &mut [N
             let vector = context.rows.vector(newcomer.row);
             newcomer.same = newcomer.found[0]
                 .iter()
-                .take_while(|candidate| candidate.distance() == 0.0)
+                .take_while(|candidate| candidate.distance() <= frozen.codes.alike())
                 .map(|candidate| candidate.slot())
                 .find(|&node| {
                     frozen.rows_of(node, u32::MAX).next().is_some_and(|row| same(context.rows.vector(row), vector))

@@ -15,9 +15,9 @@
 
 use auspex_kernel::{Columns, Kernels, Nearest, TILE, decoded, prefetch};
 
-use crate::codes::CodesWriter;
+use crate::codes::{CodesWriter, same};
 use crate::error::Result;
-use crate::graph::batch::{Context, hash, same};
+use crate::graph::batch::{Context, hash};
 use crate::graph::layer::{Layer, PROTECTED};
 use crate::graph::partition::{Block, HOME, Leaves, NO_DOTS, Panels, partition, reserved};
 use crate::graph::search::Candidate;
@@ -57,7 +57,9 @@ pub(crate) fn build(
     let (mut rows, repeated) = distinct(context, numbers)?;
     let (block, mut leaves) = {
         let block = Block::encode(codes.codes(), context.rows, &rows, workers)?;
+        (context.go_on)()?;
         let leaves = partition(&block, context.kernels, workers, context.config.seed);
+        (context.go_on)()?;
         let order: Vec<u32> =
             leaves.members.iter().filter(|&member| member & HOME != 0).map(|member| member & !HOME).collect();
         rows = order.iter().map(|&i| rows[i as usize]).collect();
@@ -67,7 +69,7 @@ pub(crate) fn build(
     graph.cover(last + 1)?;
     for (i, &row) in rows.iter().enumerate() {
         graph.push_node(row)?;
-        codes.push_code(block.code(i), &block.moments[i])?;
+        codes.push_code(row, block.code(i), &block.moments[i])?;
     }
     chain(graph, &rows, &repeated);
 
@@ -98,7 +100,8 @@ pub(crate) fn build(
                         found.sort_unstable();
                     }
                 };
-                connect(context, &block, &graph.layers[layer].reader(), find)?;
+                let rows = Rows { block: &block, kernels: context.kernels };
+                connect(context, rows, &graph.layers[layer].reader(), find)?;
                 continue;
             }
             let seed = context.config.seed.wrapping_add(layer as u64);
@@ -107,11 +110,12 @@ pub(crate) fn build(
         };
         let block = upper.as_ref().unwrap_or(&block);
         let pairs = Pairs::compare(block, context, &leaves, NEAREST)?;
+        (context.go_on)()?;
         let find = |slot: usize, reach: Reach, found: &mut Vec<Candidate>| match reach {
             Reach::Near => pairs.of(slot, found),
             further => pairs.add(context, block, slot, further, found),
         };
-        connect(context, block, &graph.layers[layer].reader(), find)?;
+        connect(context, Rows { block, kernels: context.kernels }, &graph.layers[layer].reader(), find)?;
         if layer == 0 {
             members = (0..rows.len() as u32).collect();
         }
@@ -335,19 +339,30 @@ fn compare_leaf(block: &Block, kernels: &Kernels, leaf: &[u32], kept: usize, scr
     }
 }
 
-/// Chooses the links of all slots of a layer from the candidates that `find` gives, nearest first, and writes them. Where
-/// few are chosen, `find` is asked to add what lies further off.
-fn connect(
+/// Slots of a layer that know how far they are from each other.
+pub(super) trait Apart: Copy + Sync {
+    /// How many.
+    fn count(self) -> usize;
+    /// Asks for what is compared of a slot to be brought near.
+    fn prefetch(self, slot: u32);
+    /// Squared distances of a slot to others.
+    fn distances(self, slot: usize, others: &[u32; 4]) -> [f32; 4];
+}
+
+/// Chooses the links of all slots of a layer from the candidates that `find` gives, nearest first, and writes them once
+/// all are chosen. Where few are chosen, `find` is asked to add what lies further off.
+pub(super) fn connect<S: Apart>(
     context: &Context,
-    block: &Block,
+    slots: S,
     layer: &Layer,
     find: impl Fn(usize, Reach, &mut Vec<Candidate>) + Sync,
 ) -> Result<()> {
+    (context.go_on)()?;
     let (workers, capacity) = (context.workers, layer.capacity());
-    let slots = Slots { block, kernels: context.kernels };
+    let count = slots.count();
     // A slot's record: how many links it chose, and which.
     let record = capacity + 1;
-    let mut forward = reserved(block.len() * record, 0_u32)?;
+    let mut forward = reserved(count * record, 0_u32)?;
     workers.for_each_chunk(
         &mut forward,
         64 * record,
@@ -356,16 +371,17 @@ fn connect(
             for (i, record) in piece.chunks_exact_mut(capacity + 1).enumerate() {
                 let slot = first / (capacity + 1) + i;
                 find(slot, Reach::Near, found);
-                select(slots, found, capacity, |_| false, chosen);
+                select(Slots(slots), found, capacity, |_| false, chosen);
                 if let Some(reach) = further(context, chosen.len()) {
                     find(slot, reach, found);
-                    select(slots, found, capacity, |_| false, chosen);
+                    select(Slots(slots), found, capacity, |_| false, chosen);
                 }
                 record[0] = chosen.len() as u32;
                 record[1..].iter_mut().zip(chosen.iter()).for_each(|(link, chosen)| *link = chosen.slot());
             }
         },
     );
+    (context.go_on)()?;
     adopt(&mut forward, capacity);
 
     // The links back, by target.
@@ -373,8 +389,8 @@ fn connect(
         let record = &forward[slot * record..][..record];
         &record[1..=record[0] as usize]
     };
-    let mut firsts = reserved(block.len() + 1, 0_u32)?;
-    for slot in 0..block.len() {
+    let mut firsts = reserved(count + 1, 0_u32)?;
+    for slot in 0..count {
         links(slot).iter().for_each(|link| firsts[(link & !PROTECTED) as usize] += 1);
     }
     let mut total = 0;
@@ -383,7 +399,7 @@ fn connect(
     }
     let mut sources = reserved(total as usize, 0_u32)?;
     let mut next = firsts.clone();
-    for slot in 0..block.len() {
+    for slot in 0..count {
         for link in links(slot) {
             let next = &mut next[(link & !PROTECTED) as usize];
             sources[*next as usize] = slot as u32 | (link & PROTECTED);
@@ -391,11 +407,11 @@ fn connect(
         }
     }
     drop(next);
-    let mut slots = vec![(); block.len()];
-    workers.for_each_chunk(&mut slots, 64, Merge::default, |merge, first, piece| {
+    let mut each = vec![(); count];
+    workers.for_each_chunk(&mut each, 64, Merge::default, |merge, first, piece| {
         for slot in first..first + piece.len() {
             merge.links(links(slot), &sources[firsts[slot] as usize..firsts[slot + 1] as usize]);
-            merge.prune(block, context.kernels, slot, capacity);
+            merge.prune(slots, slot, capacity);
             layer.set_links(slot as u32, &merge.links);
         }
     });
@@ -452,7 +468,7 @@ impl Merge {
     }
 
     /// Cuts a list that overflows to the capacity.
-    fn prune(&mut self, block: &Block, kernels: &Kernels, slot: usize, capacity: usize) {
+    fn prune(&mut self, slots: impl Apart, slot: usize, capacity: usize) {
         if self.links.len() <= capacity {
             return;
         }
@@ -460,7 +476,7 @@ impl Merge {
         self.candidates.clear();
         for four in self.links.chunks(4) {
             let others: [u32; 4] = std::array::from_fn(|i| four[i.min(four.len() - 1)] & !PROTECTED);
-            let distances = block.distances(kernels, slot, &others);
+            let distances = slots.distances(slot, &others);
             self.candidates.extend(others.iter().zip(distances).take(four.len()).map(|(&o, d)| Candidate::new(d, o)));
         }
         self.candidates.sort_unstable();
@@ -473,36 +489,56 @@ impl Merge {
             rank += 1;
             rank <= OVERFLOW || marked(candidate.slot())
         });
-        select(Slots { block, kernels }, &self.candidates, capacity, marked, &mut self.chosen);
+        select(Slots(slots), &self.candidates, capacity, marked, &mut self.chosen);
         let chosen = self.chosen.iter().map(|c| if marked(c.slot()) { c.slot() | PROTECTED } else { c.slot() });
         self.links = chosen.collect();
     }
 }
 
-/// Rows of a block, as the diversity rule sees them.
-#[derive(Clone, Copy)]
-struct Slots<'a> {
-    block: &'a Block,
-    kernels: &'a Kernels,
-}
+/// Slots as the diversity rule sees them.
+struct Slots<S>(S);
 
-impl Neighbors for Slots<'_> {
+impl<S: Apart> Neighbors for Slots<S> {
     #[inline(always)]
     fn prefetch(&self, slot: u32) {
-        prefetch(self.block.code(slot as usize));
+        self.0.prefetch(slot);
     }
 
     #[inline(always)]
     fn all(&self, slot: u32, taken: &[Candidate], is_far: impl Fn(f32) -> bool) -> bool {
         taken.chunks(4).all(|four| {
             let others = std::array::from_fn(|i| four[i.min(four.len() - 1)].slot());
-            self.block.distances(self.kernels, slot as usize, &others).into_iter().all(&is_far)
+            self.0.distances(slot as usize, &others).into_iter().all(&is_far)
         })
     }
 
     /// The list that the rule keeps is all it takes.
     #[inline(always)]
     fn push(&mut self, _: u32) {}
+}
+
+/// Rows of a block.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    block: &'a Block,
+    kernels: &'a Kernels,
+}
+
+impl Apart for Rows<'_> {
+    #[inline(always)]
+    fn count(self) -> usize {
+        self.block.len()
+    }
+
+    #[inline(always)]
+    fn prefetch(self, slot: u32) {
+        prefetch(self.block.code(slot as usize));
+    }
+
+    #[inline(always)]
+    fn distances(self, slot: usize, others: &[u32; 4]) -> [f32; 4] {
+        self.block.distances(self.kernels, slot, others)
+    }
 }
 
 #[cfg(test)]
@@ -563,7 +599,7 @@ mod tests {
                 candidates.sort_unstable();
                 for (max, every) in [(32, 0), (5, 0), (16, 7), (16, 4)] {
                     let protected = |slot: u32| every > 0 && slot.is_multiple_of(every);
-                    select(Slots { block: &block, kernels }, &candidates, max, protected, &mut chosen);
+                    select(Slots(Rows { block: &block, kernels }), &candidates, max, protected, &mut chosen);
                     let mut wanted: Vec<Candidate> = Vec::new();
                     for (i, &c) in candidates.iter().enumerate() {
                         let owed = candidates[i..].iter().filter(|c| protected(c.slot())).count();

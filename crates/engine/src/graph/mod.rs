@@ -24,6 +24,7 @@
 //! | `select` | the diversity rule |
 //! | `batch`  | links a batch of rows: find on the frozen graph, then apply |
 //! | `bulk`   | builds a whole graph at once, from all pairs inside of leaves |
+//! | `quality` | measures such a graph, and chooses links anew where they fall short |
 //! | `partition` | cuts rows into overlapping leaves of near ones |
 //! | `check`  | what must hold of any graph |
 
@@ -33,6 +34,7 @@ pub(crate) mod check;
 pub(crate) mod filtered;
 pub(crate) mod layer;
 pub(crate) mod partition;
+pub(crate) mod quality;
 pub(crate) mod search;
 pub(crate) mod select;
 
@@ -44,6 +46,7 @@ use crate::arena::{Arena, Window, Writer};
 use crate::codes::Codes;
 use crate::error::Result;
 use crate::graph::layer::{Frozen, Layer, LayerWriter};
+use crate::graph::quality::Quality;
 use crate::rows::Tombstones;
 use crate::storage::checkpoint::{Checkpoint, Section};
 
@@ -70,6 +73,7 @@ pub(crate) struct GraphView {
     pub codes: Codes,
     /// Slots of each layer; layer 0's are the nodes.
     pub slots: [u32; LAYERS],
+    pub quality: Quality,
 }
 
 impl GraphView {

@@ -13,7 +13,7 @@ use crate::storage::frame::Draft;
 use crate::storage::log::Log;
 use crate::storage::manifest::MANIFEST;
 use crate::storage::segment::Segment;
-use crate::{Collection, Filter, Options, SearchOptions, Token, Update, Write};
+use crate::{Collection, Filter, Options, Rebuild, SearchOptions, Token, Update, Write};
 
 /// A file: what the running process sees, and what is sure to survive.
 #[derive(Clone, Default)]
@@ -293,17 +293,21 @@ impl Script {
         (self.random % n as u64) as usize
     }
 
-    /// A checkpoint or a compaction now and then; what fails in it changes nothing that can be seen.
+    /// A checkpoint, a compaction or a rebuild now and then; what fails in it changes nothing that can be seen.
     fn keep_house(&mut self) -> Result<()> {
-        match self.below(8) {
-            0 => self.collection.checkpoint(),
-            1 => self.collection.compact(&Token::default()).map(drop),
-            2 => {
+        match self.below(24) {
+            0..3 => self.collection.checkpoint(),
+            3..6 => self.collection.compact(&Token::default()).map(drop),
+            6..9 => {
                 let ef = 1 + self.below(100);
                 self.tuned.push(ef);
                 self.collection.keep_ef_search(ef)?;
                 self.tuned = vec![ef];
                 Ok(())
+            }
+            9 => {
+                let m = Some(4.0 + self.below(3) as f64);
+                self.collection.rebuild(&Rebuild { m, ..Rebuild::default() }, &Token::default())
             }
             _ => Ok(()),
         }
@@ -610,7 +614,7 @@ fn a_log_whose_successor_may_be_in_force_has_no_other() {
     let config = options("commit").validate(None).unwrap();
     let mut log = Log::create(Arc::clone(&disk) as Arc<dyn Disk>, &config, 5).unwrap();
     put(&mut log, 0, "");
-    let mut newer = log.successor().unwrap();
+    let mut newer = log.successor(&config).unwrap();
     put(&mut newer, 0, "");
     {
         // Its sync, three operations of MANIFEST.tmp, the rename; then the folder's sync.
@@ -620,7 +624,7 @@ fn a_log_whose_successor_may_be_in_force_has_no_other() {
     assert_eq!(newer.succeed(&mut log).unwrap_err().code, Code::Io);
     assert!(disk.state().names.contains_key("log-2-0001"));
     // Filling another would put its frames over those that the next opening reads.
-    assert_eq!(log.successor().err().unwrap().code, Code::Io);
+    assert_eq!(log.successor(&config).err().unwrap().code, Code::Io);
     newer.remove();
     assert!(disk.state().names.contains_key("log-2-0001"));
 }
@@ -635,7 +639,7 @@ fn an_audit_beside_the_writer_finds_nothing_wrong() {
     (1..4).for_each(|row| put(&mut log, row, &"x".repeat(50_000)));
     assert!(log.manifest().segments.len() > 1);
     reader.audit_files(false).unwrap();
-    let mut newer = log.successor().unwrap();
+    let mut newer = log.successor(&config).unwrap();
     newer.succeed(&mut log).unwrap();
     assert!(reader.audit_files(false).is_err());
     reader.audit_files(true).unwrap();

@@ -294,13 +294,11 @@ impl Log {
         Ok(())
     }
 
-    /// An empty log of the next generation, beside this one. MANIFEST goes on naming this one. There is none of a log
+    /// An empty log of the next generation, beside this one, of a collection that is so configured from then on. MANIFEST goes on naming this one. There is none of a log
     /// that takes no more frames: MANIFEST may name one already, whose files these would be.
-    pub fn successor(&self) -> Result<Log> {
+    pub fn successor(&self, config: &Config) -> Result<Log> {
         self.writable()?;
-        let generation = self.manifest.generation + 1;
-        let manifest =
-            Manifest { generation, segments: Vec::new(), durable: 0, checkpoint: None, ..self.manifest.clone() };
+        let manifest = self.manifest.successor(config);
         Ok(Log::of(Arc::clone(&self.disk), manifest, self.durability, None, false))
     }
 

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Code, Error, Result};
 use crate::memory::ALIGN;
-use crate::options::{Config, Fields, Metric, Options};
+use crate::options::{Config, DEFAULT_QUANTIZATION, Fields, Metric, Options, Quantization};
 use crate::storage::disk::Disk;
 
 /// The file.
@@ -66,6 +66,7 @@ pub(crate) struct Manifest {
     pub metric: Metric,
     pub m: usize,
     pub ef_construction: usize,
+    pub quantization: Quantization,
     pub seed: u64,
     pub model: Option<String>,
     pub fields: Fields,
@@ -87,6 +88,7 @@ impl Manifest {
             metric: config.metric,
             m: config.m,
             ef_construction: config.ef_construction,
+            quantization: config.quantization,
             seed: config.seed,
             model: config.model.clone(),
             fields: config.fields.clone(),
@@ -97,6 +99,11 @@ impl Manifest {
             durable: 0,
             checkpoint: None,
         }
+    }
+
+    /// That of the next generation, which has no files yet.
+    pub fn successor(&self, config: &Config) -> Manifest {
+        Manifest { generation: self.generation + 1, ..Manifest::new(config, self.salt) }
     }
 
     /// The name of segment `i`.
@@ -183,6 +190,10 @@ impl Manifest {
             metric: Metric::parse(Some(value.get("metric")?.as_str()?)).ok()?,
             m: size("m")?,
             ef_construction: size("efConstruction")?,
+            quantization: match value.get("quantization") {
+                Some(name) => Quantization::parse(name.as_str()?).ok()?,
+                None => DEFAULT_QUANTIZATION,
+            },
             seed: number("seed")?,
             model: value.get("model").and_then(Value::as_str).map(str::to_owned),
             fields,
@@ -232,6 +243,7 @@ impl Manifest {
             ("metric", json!(self.metric.name())),
             ("m", json!(self.m)),
             ("efConstruction", json!(self.ef_construction)),
+            ("quantization", json!(self.quantization.name())),
             ("seed", json!(self.seed)),
             ("model", json!(self.model)),
             ("fields", self.fields.iter().collect()),
