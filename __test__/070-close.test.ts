@@ -33,6 +33,7 @@ test('after close every method rejects', async (t) => {
     () => c.clear(),
     () => c.refresh(),
     () => c.compact(),
+    () => c.rebuild(),
     () => c.verify(),
     () => c.snapshot('/nowhere/at/all'),
   ];

@@ -131,6 +131,48 @@ test('compact gives back the bytes of dead rows, of files and of memory', async 
   }
 });
 
+test('rebuild changes what the index is built by, and nothing that is found', async (t) => {
+  for (const path of [folder(t), undefined]) {
+    const options = { dim: 32, metric: 'l2', durability: 'relaxed' } as const;
+    const opened = () => (path === undefined ? open(options) : open(path, options));
+    let c = await opened();
+    const floats = vectors(3000, 32);
+    await c.insert({ ids: ids(3000), vectors: floats, metadata: ids(3000).map((_, i) => ({ n: i % 10 })) });
+    await c.delete(ids(100));
+    const exact = () => c.search(floats.subarray(0, 32), { k: 20, exact: true });
+    const [found, degree] = [await exact(), (await c.stats()).meanDegree];
+    const seen: Progress[] = [];
+    const onProgress = (progress: Progress) => seen.push(progress);
+    const running = c.rebuild({ m: 4, efConstruction: 30, quantization: 'sq4', fields: { n: 'number' }, onProgress });
+    await c.upsert({ id: 'beside', vector: floats.subarray(32, 64) });
+    t.is(await running, undefined);
+    t.like(seen.at(-1), { phase: 'rebuild', done: seen.at(-1)?.total });
+    t.true((seen.at(-1)?.done ?? 0) >= 5800);
+    t.true((await c.stats()).meanDegree < degree);
+    t.deepEqual(await exact(), found);
+    t.is(await c.count({ n: 3 }), 290);
+    t.true(await c.has('beside'));
+    t.deepEqual((await c.verify()).problems, []);
+    for (const quantization of ['none', 'f16', 'sq8'] as const) {
+      await c.rebuild({ quantization });
+      t.deepEqual(await exact(), found, quantization);
+    }
+    const refused = outOfRange('ERR_ARGUMENT', 'quantization is "pq"; it is one of "none", "f16", "sq8", "sq4"');
+    await rejects(t, () => c.rebuild({ quantization: 'pq' } as never), refused);
+    await rejects(t, () => c.rebuild({ m: 1 }), outOfRange('ERR_ARGUMENT', 'm is 1'));
+    await rejects(t, () => c.rebuild({ m: '4' } as never), wrongType('m'));
+    await rejects(t, () => c.rebuild({ dim: 4 } as never), wrongType('options has no "dim"'));
+    await c.close();
+    if (path === undefined) continue;
+    for (const wrong of [{ m: 16 }, { efConstruction: 64 }, { quantization: 'none' as const }, { fields: {} }]) {
+      await rejects(t, () => open(path, wrong), outOfRange('ERR_ARGUMENT', 'change it by rebuild()'));
+    }
+    c = await open(path, { m: 4, efConstruction: 30, quantization: 'sq8', fields: { n: 'number' } });
+    t.deepEqual(await exact(), found);
+    await c.close();
+  }
+});
+
 test('verify finds nothing wrong, or says what is', async (t) => {
   const path = folder(t);
   const c = await open(path, { dim: 16, metric: 'l2', durability: 'relaxed' });
@@ -193,6 +235,7 @@ test('a job whose signal aborts rejects with the reason, and leaves nothing', as
   const copy = folder(t);
   const jobs = {
     compact: (signal: AbortSignal) => c.compact({ signal }),
+    rebuild: (signal: AbortSignal) => c.rebuild({ quantization: 'none', signal }),
     verify: (signal: AbortSignal) => c.verify({ signal }),
     snapshot: (signal: AbortSignal) => c.snapshot(copy, { signal }),
   };
@@ -241,7 +284,7 @@ test('jobs take their turns beside searches and writes, and what onProgress thro
 
 test('close ends a job, and the folder is free when it resolves', async (t) => {
   const path = folder(t);
-  for (const job of ['verify', 'compact', 'snapshot'] as const) {
+  for (const job of ['verify', 'compact', 'rebuild', 'snapshot'] as const) {
     const c = await open(path, { dim: 64, durability: 'relaxed' });
     await c.upsert({ ids: ids(20_000), vectors: vectors(20_000, 64) });
     const running = job === 'snapshot' ? c.snapshot(folder(t)) : c[job]();
@@ -277,6 +320,7 @@ test('a handle that only reads follows the writer, and refuses to write', async 
     () => reader.delete('nobody'),
     () => reader.clear(),
     () => reader.compact(),
+    () => reader.rebuild(),
   ];
   for (const write of writes) await rejects(t, write, readOnly, `${write}`);
   t.is(reader.size, 100);

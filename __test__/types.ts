@@ -82,6 +82,7 @@ export async function uses(v: Float32Array) {
   const changed: boolean = await c.update('a', { metadata: { year: 2, draft: undefined }, vector: [1, 2, 3] });
   await c.clear();
   const { reclaimedBytes } = await c.compact({ onProgress: ({ phase }) => phase });
+  await c.rebuild({ m: 24, quantization: 'sq4', fields: { year: 'number' }, signal: AbortSignal.timeout(1000) });
   const { ok, problems } = await c.verify({ signal: AbortSignal.timeout(1000) });
   problems[0]?.detail.length;
   await c.snapshot('/tmp/copy');

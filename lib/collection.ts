@@ -29,12 +29,14 @@ const PAGE = 2 ** 18;
 type Search = Api.SearchOptions<unknown>;
 type ExactOptions = { k: number; metric?: Api.Metric; dim: number; signal?: AbortSignal };
 
-const BUILD = { m: 'number', efConstruction: 'number', efSearch: 'number', seed: 'number', threads: 'number' } as const;
+const INDEX = { m: 'number', efConstruction: 'number', quantization: 'string' } as const;
+const BUILD = { ...INDEX, efSearch: 'number', seed: 'number', threads: 'number' } as const;
 const KEEP = { mode: 'string', ifMissing: 'string', durability: 'string', model: 'string' } as const;
 const FIELDS = { fields: 'object' } as const;
 const OPEN: Schema<OpenOptions> = { dim: 'number', metric: 'string', ...BUILD, ...KEEP, ...FIELDS, signal: 'signal' };
 const EXACT: Schema<ExactOptions> = { k: 'number', metric: 'string', dim: 'number', signal: 'signal' };
 const JOB: Schema<Api.JobOptions> = { signal: 'signal', onProgress: 'function' };
+const REBUILD: Schema<Api.RebuildOptions> = { ...INDEX, ...FIELDS, ...JOB };
 const PATCH: Schema<Api.Patch<unknown>> = { vector: 'object', metadata: 'object' };
 const GET: Schema<Api.ReadOptions> = { include: 'object' };
 const ITEMS: Schema<Api.ItemsOptions<unknown>> = { include: 'object', filter: 'any' };
@@ -284,6 +286,13 @@ class NativeBacked {
   async compact(options?: unknown) {
     const reclaimedBytes = await this.#job('compact', options, (collection, token) => collection.compact(token));
     return { reclaimedBytes };
+  }
+
+  async rebuild(options?: unknown): Promise<void> {
+    const { fields: declared, signal, onProgress, ...changes } = readOptions(options, REBUILD);
+    const fields = declared && readFields(declared);
+    const how = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
+    await this.#job('rebuild', how, (collection, token) => collection.rebuild(changes, fields, token));
   }
 
   async verify(options?: unknown): Promise<Api.VerifyReport> {

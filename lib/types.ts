@@ -225,6 +225,10 @@ export interface TuneOptions extends JobOptions {
   k?: number;
 }
 
+/** What to build an index by. What is left out stays as it is. */
+export type RebuildOptions<M = Metadata> = JobOptions &
+  Pick<OpenOptions<M>, 'm' | 'efConstruction' | 'quantization' | 'fields'>;
+
 /** How to write. The signal counts until the batch is in the log; after that the call resolves. */
 export interface WriteOptions extends JobOptions {}
 
@@ -455,6 +459,18 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   compact(options?: JobOptions): Promise<{ reclaimedBytes: number }>;
 
   /**
+   * Builds the index and the columns of `fields` anew, by other options, beside searches and writes, which go on with
+   * those that are there; the new ones take their place at once, and are kept. Dead rows are dropped as by `compact`, and
+   * the same room is needed. It reports each row twice: copied, and linked.
+   *
+   * @throws ERR_ARGUMENT, ERR_READ_ONLY; ERR_MEMORY, ERR_NO_SPACE (nothing changed); ERR_CORRUPT; ERR_CLOSED when `close`
+   *   ends it
+   * @example
+   * await notes.rebuild({ m: 24, quantization: 'sq4' });
+   */
+  rebuild(options?: RebuildOptions<M>): Promise<void>;
+
+  /**
    * Reads and checks everything: the log and the files against their checksums, ids, codes and graph against the rows,
    * and how many of a sample's nearest rows a search finds. What is wrong is in the report, not an error.
    *
@@ -472,8 +488,8 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
 
   /**
    * Waits for the writes called so far, makes them durable, and closes. Idempotent. Calls made after it reject with
-   * ERR_CLOSED; calls made before it finish, but jobs, which it ends with ERR_CLOSED: `compact`, `verify`, `snapshot`,
-   * `estimateRecall` and `tune`.
+   * ERR_CLOSED; calls made before it finish, but jobs, which it ends with ERR_CLOSED: `compact`, `rebuild`, `verify`,
+   * `snapshot`, `estimateRecall` and `tune`.
    */
   close(): Promise<void>;
 }

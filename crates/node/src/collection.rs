@@ -26,6 +26,10 @@ pub struct BuildOptions {
     /// Candidates held while searching, unless the call says otherwise: when left out what `tune` found, or 64. Raised to
     /// `k`.
     pub ef_search: Option<f64>,
+    /// What the walk of the graph reads of a row: its own floats (`'none'`), floats of 16 bits, or codes of 8 bits (`'sq8'`,
+    /// as when left out) or 4 a dimension. Whatever it is, hits are chosen and scored by the row's own floats.
+    #[napi(ts_type = "'none' | 'f16' | 'sq8' | 'sq4'")]
+    pub quantization: Option<String>,
     /// Of the levels of nodes: 42 when left out. The same rows, options and seed give the same graph.
     pub seed: Option<f64>,
     /// At most so many threads of the process-wide pools; 0, as when left out, means all.
@@ -43,6 +47,17 @@ pub struct BuildOptions {
     pub durability: Option<String>,
     /// Name of the embedding model, 1 to 1,024 bytes. Another one than the collection's is ERR_MODEL_MISMATCH.
     pub model: Option<String>,
+}
+
+/// Options of a collection that its index is built by.
+#[napi(object, object_to_js = false)]
+pub struct Rebuild {
+    /// Links a node.
+    pub m: Option<f64>,
+    /// Candidates held while a row is linked.
+    pub ef_construction: Option<f64>,
+    /// What the walk reads.
+    pub quantization: Option<String>,
 }
 
 /// What became of one write.
@@ -229,6 +244,9 @@ pub struct Explain {
     pub distances: f64,
     /// Candidates compared again with the floats as given.
     pub rescored: f64,
+    /// What the walk read of a row; `undefined` without one. Not the collection's where codes cannot tell the rows apart.
+    #[napi(ts_type = "'none' | 'f16' | 'sq8' | 'sq4'")]
+    pub quantization: Option<&'static str>,
     /// Wall time.
     pub microseconds: f64,
     /// The instruction set in use.
@@ -245,15 +263,19 @@ pub struct Field {
     pub kind: String,
 }
 
+fn named(fields: Vec<Field>) -> Vec<(String, String)> {
+    fields.into_iter().map(|field| (field.name, field.kind)).collect()
+}
+
 /// Opens the collection in a folder, or a new one in memory. `fields` get columns.
 #[napi(catch_unwind, ts_return_type = "Promise<NativeCollection>")]
 pub fn open(path: Option<String>, options: BuildOptions, fields: Option<Vec<Field>>) -> AsyncTask<Job> {
     let BuildOptions { dim, metric, m, ef_construction, ef_search, seed, threads, .. } = options;
-    let BuildOptions { mode, if_missing, durability, model, .. } = options;
+    let BuildOptions { mode, if_missing, durability, model, quantization, .. } = options;
     let built =
         auspex_engine::Options { dim, metric, m, ef_construction, ef_search, seed, threads, ..Default::default() };
-    let fields = fields.map(|fields| fields.into_iter().map(|field| (field.name, field.kind)).collect());
-    let options = auspex_engine::Options { path, mode, if_missing, durability, model, fields, ..built };
+    let fields = fields.map(named);
+    let options = auspex_engine::Options { path, mode, if_missing, durability, model, quantization, fields, ..built };
     Job::run(
         move || Collection::open(&options),
         |engine| NativeCollection { dim: engine.dim(), engine, queued: Mutex::default() },
@@ -407,6 +429,7 @@ impl NativeCollection {
                 visited: ran.visited as f64,
                 distances: ran.distances as f64,
                 rescored: ran.rescored as f64,
+                quantization: ran.quantization,
                 microseconds: ran.microseconds,
                 isa: ran.isa,
             },
@@ -488,6 +511,15 @@ impl NativeCollection {
     pub fn compact(&self, token: &Token) -> AsyncTask<Job> {
         let (engine, token) = (self.engine.clone(), token.0.clone());
         Job::run(move || engine.compact(&token), |freed| freed as f64)
+    }
+
+    /// Builds index and columns anew, by other options.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn rebuild(&self, changes: Rebuild, fields: Option<Vec<Field>>, token: &Token) -> AsyncTask<Job> {
+        let (engine, token) = (self.engine.clone(), token.0.clone());
+        let Rebuild { m, ef_construction, quantization } = changes;
+        let changes = auspex_engine::Rebuild { m, ef_construction, quantization, fields: fields.map(named) };
+        Job::run(move || engine.rebuild(&changes, &token), |()| ())
     }
 
     /// Reads and checks everything.
