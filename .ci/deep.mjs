@@ -68,6 +68,6 @@ function isPresent(isa) {
   if (isa === 'scalar' || isa === 'neon') return true;
   if (!existsSync('/proc/cpuinfo')) return isa === 'avx2';
   const flags = new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].trim().split(' '));
-  const needed = isa === 'avx2' ? ['avx2'] : ['avx512f', 'avx512bw', 'avx512vl', 'avx512_vnni'];
+  const needed = isa === 'avx2' ? ['avx2', 'f16c'] : ['avx512f', 'avx512bw', 'avx512vl', 'avx512_vnni'];
   return needed.every((flag) => flags.has(flag));
 }
