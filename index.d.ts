@@ -59,6 +59,11 @@ export interface BuildOptions {
    * `k`.
    */
   efSearch?: number;
+  /**
+   * What the walk of the graph reads of a row: its own floats (`'none'`), floats of 16 bits, or codes of 8 bits (`'sq8'`,
+   * as when left out) or 4 a dimension. Whatever it is, hits are chosen and scored by the row's own floats.
+   */
+  quantization?: "none" | "f16" | "sq8" | "sq4";
   /** Of the levels of nodes: 42 when left out. The same rows, options and seed give the same graph. */
   seed?: number;
   /** At most so many threads of the process-wide pools; 0, as when left out, means all. */
@@ -119,6 +124,8 @@ export interface Explain {
   distances: number;
   /** Candidates compared again with the floats as given. */
   rescored: number;
+  /** What the walk read of a row; `undefined` without one. Not the collection's where codes cannot tell the rows apart. */
+  quantization?: "none" | "f16" | "sq8" | "sq4";
   /** Wall time. */
   microseconds: number;
   /** The instruction set in use. */
@@ -416,6 +423,8 @@ export interface TuneOptions extends JobOptions {
   targetRecall: number;
   k?: number;
 }
+/** What to build an index by. What is left out stays as it is. */
+export type RebuildOptions<M = Metadata> = JobOptions & Pick<OpenOptions<M>, "m" | "efConstruction" | "quantization" | "fields">;
 /** How to write. The signal counts until the batch is in the log; after that the call resolves. */
 export interface WriteOptions extends JobOptions {
 }
@@ -630,6 +639,17 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
     reclaimedBytes: number;
   }>;
   /**
+   * Builds the index and the columns of `fields` anew, by other options, beside searches and writes, which go on with
+   * those that are there; the new ones take their place at once, and are kept. Dead rows are dropped as by `compact`, and
+   * the same room is needed. It reports each row twice: copied, and linked.
+   *
+   * @throws ERR_ARGUMENT, ERR_READ_ONLY; ERR_MEMORY, ERR_NO_SPACE (nothing changed); ERR_CORRUPT; ERR_CLOSED when `close`
+   *   ends it
+   * @example
+   * await notes.rebuild({ m: 24, quantization: 'sq4' });
+   */
+  rebuild(options?: RebuildOptions<M>): Promise<void>;
+  /**
    * Reads and checks everything: the log and the files against their checksums, ids, codes and graph against the rows,
    * and how many of a sample's nearest rows a search finds. What is wrong is in the report, not an error.
    *
@@ -645,8 +665,8 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   snapshot(directory: string, options?: JobOptions): Promise<void>;
   /**
    * Waits for the writes called so far, makes them durable, and closes. Idempotent. Calls made after it reject with
-   * ERR_CLOSED; calls made before it finish, but jobs, which it ends with ERR_CLOSED: `compact`, `verify`, `snapshot`,
-   * `estimateRecall` and `tune`.
+   * ERR_CLOSED; calls made before it finish, but jobs, which it ends with ERR_CLOSED: `compact`, `rebuild`, `verify`,
+   * `snapshot`, `estimateRecall` and `tune`.
    */
   close(): Promise<void>;
 }

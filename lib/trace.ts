@@ -6,7 +6,7 @@ const METHODS = {
   'auspex:search': ['search', 'searchSync', 'searchBatch', 'similar'],
   'auspex:read': ['get', 'count'],
   'auspex:write': ['insert', 'upsert', 'load', 'update', 'delete', 'clear', 'flush'],
-  'auspex:job': ['compact', 'verify', 'snapshot', 'estimateRecall', 'tune'],
+  'auspex:job': ['compact', 'rebuild', 'verify', 'snapshot', 'estimateRecall', 'tune'],
 } as const;
 
 type Method = (this: Plain, a?: unknown, b?: unknown) => unknown;
