@@ -32,6 +32,7 @@ test.serial('subscribers hear of each call, and get what it came to', async (t) 
     ['auspex:write flush', () => c.flush()],
     ['auspex:job verify', () => c.verify()],
     ['auspex:job compact', () => c.compact()],
+    ['auspex:job rebuild', () => c.rebuild()],
     ['auspex:job estimateRecall', () => c.estimateRecall({ sample: 3 })],
     ['auspex:job tune', () => c.tune({ targetRecall: 0.5 })],
     ['auspex:write delete', () => c.delete('x')],

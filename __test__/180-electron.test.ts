@@ -164,6 +164,7 @@ const script: ((c: Collection<any>) => Promise<unknown>)[] = [
   (c) => c.refresh(),
   (c) => c.flush(),
   (c) => c.compact().then(({ reclaimedBytes }) => typeof reclaimedBytes),
+  (c) => c.rebuild({ quantization: 'sq4' }),
   (c) => c.verify(),
   (c) =>
     c.estimateRecall({ k: 3, sample: 20 }).then((points) => points.map(({ efSearch, recall }) => [efSearch, recall])),
@@ -575,6 +576,7 @@ test('with mode readonly nothing can be changed', async (t) => {
     () => far.clear(),
     () => far.tune({ targetRecall: 0.9 }),
     () => far.compact(),
+    () => far.rebuild(),
     () => far.snapshot('/tmp/never'),
   ];
   for (const change of changes) await rejects(t, change, { is: AuspexError, code: 'ERR_READ_ONLY' });

@@ -46,6 +46,7 @@ export const METHODS = {
   flush: { takes: [] },
   refresh: { takes: [] },
   compact: { takes: ['options'], changes: true, ends: true },
+  rebuild: { takes: ['options'], changes: true, ends: true },
   verify: { takes: ['options'], ends: true },
   snapshot: { takes: ['directory', 'options'], changes: true, ends: true },
 } as const satisfies Record<Name, Shape>;
@@ -57,6 +58,7 @@ export const JOBS: ReadonlySet<string> = new Set([
   'estimateRecall',
   'tune',
   'compact',
+  'rebuild',
   'verify',
   'snapshot',
 ] satisfies Method[]);
