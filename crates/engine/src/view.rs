@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::graph::GraphView;
 use crate::ids::{Ids, hash};
 use crate::rows::{Rows, Tombstones};
+use crate::text::Text;
 
 /// A moment: rows below a count, less the dead ones.
 pub(crate) struct View {
@@ -15,6 +16,7 @@ pub(crate) struct View {
     pub count: u32,
     pub tombstones: Arc<Tombstones>,
     pub columns: Arc<Columns>,
+    pub text: Arc<Text>,
     pub ids: Arc<Ids>,
     pub graph: Option<Arc<GraphView>>,
     /// The log's generation, and the writes in it that led here.
