@@ -141,8 +141,8 @@ interface Info {
 }
 /** Something that is not as it should be. */
 export interface Problem {
-  /** Where: the log, the files beside it, rows, ids, codes, the graph, or how much searches find. */
-  code: "log" | "files" | "rows" | "ids" | "codes" | "graph" | "recall";
+  /** Where: the log, the files beside it, rows, ids, words, codes, the graph, or how much searches find. */
+  code: "log" | "files" | "rows" | "ids" | "text" | "codes" | "graph" | "recall";
   /** What, for a person. */
   detail: string;
 }
@@ -208,14 +208,18 @@ export type Json = Scalar | readonly Json[] | {
 export type Metadata = {
   [key: string]: Json | undefined;
 };
-/** What a field of the metadata mostly has: text, an array of texts, numbers, or true and false. */
-export type FieldType = "keyword" | "keyword[]" | "number" | "boolean";
+/**
+ * What a field of the metadata mostly has: for filters a text, an array of texts, numbers, or true and false; and `'text'`
+ * for what `searchText` and `searchHybrid` find words in, a text or an array of texts.
+ */
+export type FieldType = "keyword" | "keyword[]" | "number" | "boolean" | "text";
 /** How to open a collection. */
 export type OpenOptions<M = Metadata> = BuildOptions & {
   /**
-   * Fields of the metadata that filters often ask for: at most 256. They get columns in memory, kept with the collection,
-   * so that a filter need not read the metadata of every row. Other fields can be asked for as well, and whatever a field
-   * holds, a filter means the same. A collection that is opened again knows them.
+   * Fields of the metadata that filters often ask for, or whose words are searched: at most 256. The first get columns in
+   * memory, kept with the collection, so that a filter need not read the metadata of every row. Other fields can be asked
+   * for as well, and whatever a field holds, a filter means the same. Of those with the type `'text'` the words are
+   * indexed. A collection that is opened again knows them.
    */
   fields?: {
     readonly [K in keyof NoInfer<M>]?: FieldType;
@@ -304,10 +308,11 @@ export type Item<M, I = {}> = {
   id: string;
 } & Included<M, I>;
 /**
- * A row found by nearness.
+ * A row found by nearness or by its words.
  *
- * - `distance`: smaller is nearer. See {@link Metric}.
- * - `score`: larger is better. cosine: `1 - distance`; dot: `-distance`; l2: `1 / (1 + distance)`.
+ * - `distance`: smaller is nearer. See {@link Metric}. NaN where only words found the row.
+ * - `score`: larger is better. cosine: `1 - distance`; dot: `-distance`; l2: `1 / (1 + distance)`. Of `searchText` it is
+ *   BM25, and of `searchHybrid` the sum over both lists of `weight / (rrfK + rank)`, ranks counted from 1.
  */
 export type Hit<M, I = {}> = {
   id: string;
@@ -397,6 +402,25 @@ export interface SearchOptions<M = Metadata, I = Include> {
 }
 /** How to search for many. */
 export type BatchOptions<M = Metadata> = Omit<SearchOptions<M>, "include" | "offset" | "groupBy" | "diversify">;
+/** How to search by words. */
+export type TextOptions<M = Metadata, I = Include> = Pick<SearchOptions<M, I>, "k" | "offset" | "filter" | "include" | "signal">;
+/** What `searchHybrid` looks for: rows near the vector, and rows that have words of the text. */
+export type HybridQuery = {
+  vector: Query;
+  text: string;
+};
+/** What each list counts in `searchHybrid`: 0 to 1,000,000, and 1 when left out. One with 0 is left out. */
+export type Weights = {
+  vector?: number;
+  text?: number;
+};
+/** How to search by nearness and words. `efSearch`, `exact` and `maxDistance` are about the vector's list. */
+export type HybridOptions<M = Metadata, I = Include> = TextOptions<M, I> & Pick<SearchOptions<M, I>, "efSearch" | "exact" | "maxDistance"> & {
+  /** How little the first ranks differ: 0 to 1,000,000, and 60 when left out. */
+  rrfK?: number;
+  /** What each list counts: the same when left out. */
+  weights?: Weights;
+};
 /** How to run what may take long. */
 export interface JobOptions {
   /** Aborting ends the work, which then leaves nothing behind, and rejects with `signal.reason`. */
@@ -589,6 +613,26 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    */
   searchBatch(queries: VectorBatch, options?: BatchOptions<M>): Promise<BatchHits>;
   /**
+   * The rows that have words of a text in their fields of the type `'text'`, by BM25, best first; equal scores are ordered
+   * by arrival. Any text will do: it has words and no syntax. Without words nothing is found.
+   *
+   * @param text at most 4 MiB
+   * @throws ERR_ARGUMENT, also when no field has the type `'text'`; ERR_FILTER
+   * @example
+   * const hits = await notes.searchText('how do I open it', { k: 5, filter: { lang: 'en' } });
+   */
+  searchText<const I extends Include = {}>(text: string, options?: TextOptions<M, I>): Promise<Hit<M, I>[]>;
+  /**
+   * The rows that are near a vector or have words of a text: both lists as one, by reciprocal rank fusion. Each list has
+   * `offset + k` rows, and 100 at least. Equal scores are ordered by arrival.
+   *
+   * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_FILTER; ERR_ARGUMENT as `searchText`
+   * @example
+   * const text = 'how do I open it';
+   * const hits = await notes.searchHybrid({ vector: await embed(text), text }, { k: 5, weights: { text: 2 } });
+   */
+  searchHybrid<const I extends Include = {}>(query: HybridQuery, options?: HybridOptions<M, I>): Promise<Hit<M, I>[]>;
+  /**
    * The rows nearest to a row, itself left out.
    *
    * @throws ERR_NOT_FOUND when the id is unknown
@@ -650,8 +694,8 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    */
   rebuild(options?: RebuildOptions<M>): Promise<void>;
   /**
-   * Reads and checks everything: the log and the files against their checksums, ids, codes and graph against the rows,
-   * and how many of a sample's nearest rows a search finds. What is wrong is in the report, not an error.
+   * Reads and checks everything: the log and the files against their checksums, ids, words, codes and graph against the
+   * rows, and how many of a sample's nearest rows a search finds. What is wrong is in the report, not an error.
    *
    * @throws ERR_CLOSED when `close` ends it
    */

@@ -137,13 +137,18 @@ test('rebuild changes what the index is built by, and nothing that is found', as
     const opened = () => (path === undefined ? open(options) : open(path, options));
     let c = await opened();
     const floats = vectors(3000, 32);
-    await c.insert({ ids: ids(3000), vectors: floats, metadata: ids(3000).map((_, i) => ({ n: i % 10 })) });
+    await c.insert({
+      ids: ids(3000),
+      vectors: floats,
+      metadata: ids(3000).map((_, i) => ({ n: i % 10, t: `word${i % 7}` })),
+    });
     await c.delete(ids(100));
     const exact = () => c.search(floats.subarray(0, 32), { k: 20, exact: true });
     const [found, degree] = [await exact(), (await c.stats()).meanDegree];
     const seen: Progress[] = [];
     const onProgress = (progress: Progress) => seen.push(progress);
-    const running = c.rebuild({ m: 4, efConstruction: 30, quantization: 'sq4', fields: { n: 'number' }, onProgress });
+    const fields = { n: 'number', t: 'text' } as const;
+    const running = c.rebuild({ m: 4, efConstruction: 30, quantization: 'sq4', fields, onProgress });
     await c.upsert({ id: 'beside', vector: floats.subarray(32, 64) });
     t.is(await running, undefined);
     t.like(seen.at(-1), { phase: 'rebuild', done: seen.at(-1)?.total });
@@ -151,6 +156,8 @@ test('rebuild changes what the index is built by, and nothing that is found', as
     t.true((await c.stats()).meanDegree < degree);
     t.deepEqual(await exact(), found);
     t.is(await c.count({ n: 3 }), 290);
+    t.deepEqual(c.fields, fields);
+    t.is((await c.searchText('word3', { k: 1000 })).length, 415);
     t.true(await c.has('beside'));
     t.deepEqual((await c.verify()).problems, []);
     for (const quantization of ['none', 'f16', 'sq8'] as const) {
@@ -167,7 +174,7 @@ test('rebuild changes what the index is built by, and nothing that is found', as
     for (const wrong of [{ m: 16 }, { efConstruction: 64 }, { quantization: 'none' as const }, { fields: {} }]) {
       await rejects(t, () => open(path, wrong), outOfRange('ERR_ARGUMENT', 'change it by rebuild()'));
     }
-    c = await open(path, { m: 4, efConstruction: 30, quantization: 'sq8', fields: { n: 'number' } });
+    c = await open(path, { m: 4, efConstruction: 30, quantization: 'sq8', fields: { n: 'number', t: 'text' } });
     t.deepEqual(await exact(), found);
     await c.close();
   }

@@ -121,6 +121,10 @@ const script: ((c: Collection<any>) => Promise<unknown>)[] = [
   (c) => c.search(new Float32Array(dim)),
   (c) => c.similar('r5', { k: 3, maxDistance: 0.9 }),
   (c) => c.similar('nobody'),
+  (c) => c.searchText('a', { k: 3 }),
+  (c) => c.searchText(7 as never),
+  (c) => c.searchHybrid({ vector: v(3), text: 'a' }),
+  (c) => c.searchHybrid({ vector: [1], text: 'a' }),
   async (c) => without(await c.explain(v(7), { exact: true }), 'microseconds'),
   async (c) => {
     const found = await c.searchBatch(vectors(3, dim, 8), { k: 4, filter: { i: { $lt: 3 } } });

@@ -36,7 +36,11 @@ export async function uses(v: Float32Array) {
     threads: 0,
     fields: { year: 'number', tags: 'keyword[]', title: 'keyword', draft: 'boolean' },
   });
-  await open('./x', { fields: { anything: 'keyword' } });
+  await open('./x', { fields: { anything: 'keyword', words: 'text' } });
+  const [t] = await c.searchText('a', { k: 5, offset: 1, filter: { year: 1 }, include: { vector: true } });
+  t?.vector;
+  const [both] = await c.searchHybrid({ vector: v, text: 'a' }, { exact: true, rrfK: 1, weights: { text: 2 } });
+  both?.metadata.title;
   await c.upsert({ ids: ['a'], vectors: v, metadata: [{ title: 't', year: 1, tags: [] }] });
   const hits = await c.search(v, { k: 5, efSearch: 100, exact: true, signal: AbortSignal.timeout(1000) });
   const y: number | undefined = hits[0]?.metadata.year;

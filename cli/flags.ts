@@ -50,7 +50,7 @@ const MAKING: Record<string, Flag> = {
   field: {
     value: 'NAME:TYPE',
     multiple: true,
-    about: 'a field to index: keyword, keyword[], number or boolean; may be given again',
+    about: 'a field to index: keyword, keyword[], number, boolean or text; may be given again',
   },
 };
 const READING: Record<string, Flag> = {

@@ -126,7 +126,7 @@ function number(file: string, place: string, text: string): number {
 
 /** The value of a CSV field. An empty one is missing, unless it is known to be text. */
 function cast(file: string, place: string, name: string, text: string, type: string | undefined): unknown {
-  if (type === undefined || type === 'keyword') return text;
+  if (type === undefined || type === 'keyword' || type === 'text') return text;
   if (text === '') return undefined;
   if (type === 'number') return number(file, `${place}, ${name}`, text);
   if (type === 'boolean' && /^(true|false)$/i.test(text)) return text.toLowerCase() === 'true';

@@ -27,6 +27,7 @@ import { writesOf } from './writes';
 const PAGE = 2 ** 18;
 
 type Search = Api.SearchOptions<unknown>;
+type Hybrid = Omit<Search, 'groupBy' | 'diversify'> & Pick<Api.HybridOptions, 'rrfK' | 'weights'>;
 type ExactOptions = { k: number; metric?: Api.Metric; dim: number; signal?: AbortSignal };
 
 const INDEX = { m: 'number', efConstruction: 'number', quantization: 'string' } as const;
@@ -58,6 +59,12 @@ const SHAPE = { groupBy: 'object', diversify: 'object' } as const;
 const SEARCH_SYNC = { ...NEAR, ...SHAPE, offset: 'number', include: 'object' } as const;
 const SEARCH_BATCH = { ...NEAR, signal: 'signal' } as const;
 const SEARCH: Schema<Search> = { ...SEARCH_SYNC, signal: 'signal' };
+const TEXT = { k: 'number', offset: 'number', filter: 'any', include: 'object', signal: 'signal' } as const;
+const HYBRID: Schema<Hybrid> = { ...NEAR, ...TEXT, rrfK: 'number', weights: 'object' };
+const HYBRID_QUERY: Schema<Api.HybridQuery> = { vector: 'any', text: 'string' };
+const WEIGHTS: Schema<Api.Weights> = { vector: 'number', text: 'number' };
+/** Characters of a text: what one may have in bytes, which the engine then refuses. */
+const TEXT_LENGTH = 2 ** 22;
 
 /** Larger is better. */
 const SCORE = { cosine: (d: number) => 1 - d, dot: (d: number) => 0 - d, l2: (d: number) => 1 / (1 + d) };
@@ -123,7 +130,6 @@ class NativeBacked {
   readonly dim: number;
   readonly metric: Api.Metric;
   readonly path: string | undefined;
-  readonly fields: Readonly<Record<string, Api.FieldType>>;
   readonly #native: NativeCollection;
   readonly #writes: ReturnType<typeof writesOf>;
   #closing: Promise<void> | undefined;
@@ -134,12 +140,14 @@ class NativeBacked {
     this.#writes = writesOf(collection);
     this.dim = collection.dim;
     this.metric = collection.metric;
-    const fields = collection.fields.map(({ name, kind }) => [name, kind as Api.FieldType]);
-    this.fields = Object.freeze(Object.fromEntries(fields));
   }
 
   get size(): number {
     return this.#native.size;
+  }
+
+  get fields(): Readonly<Record<string, Api.FieldType>> {
+    return Object.fromEntries(this.#native.fields.map(({ name, kind }) => [name, kind as Api.FieldType]));
   }
 
   get closed(): boolean {
@@ -249,6 +257,21 @@ class NativeBacked {
     return { ...columns, id, ids: () => across(() => names.ids()) };
   }
 
+  async searchText(text: unknown, options?: unknown) {
+    const { signal, how } = readSearch(options, TEXT);
+    const words = readText(text, 'text');
+    return this.#rows(await cancellable((token) => this.#open.searchText(words, how, token), signal));
+  }
+
+  async searchHybrid(query: unknown, options?: unknown) {
+    const { signal, how } = readSearch(options, HYBRID);
+    const { vector, text } = readOptions(required(query, 'object', 'query') as object, HYBRID_QUERY, 'query');
+    const [floats, words] = [readQuery(vector, this.dim, 'query.vector'), readText(text, 'query.text')];
+    const fusion = { rrfK: how.rrfK, ...readOptions(how.weights, WEIGHTS, 'weights') };
+    const find = (token: Token) => this.#open.searchHybrid(floats, words, how, fusion, token);
+    return this.#rows(await cancellable(find, signal));
+  }
+
   async similar(id: unknown, options?: unknown) {
     const { signal, how } = readSearch(options, SEARCH);
     return this.#rows(await cancellable((token) => this.#open.similar(readId(id), how, token), signal));
@@ -331,13 +354,16 @@ class NativeBacked {
   }
 
   /** Zips columns into rows. Each vector gets memory of its own, to be kept or transferred alone. */
-  #rows({ ids, distances, metadata, vectors }: Rows): unknown[] {
+  #rows({ ids, distances, scores, metadata, vectors }: Rows): unknown[] {
     const parsed = metadata === undefined ? undefined : parse(metadata, ids.length);
     return ids.map((id, i) => {
       if (id === null) return undefined;
       const distance = distances[i];
-      const near = distance === undefined ? undefined : SCORE[this.metric](distance);
-      const row: Record<string, unknown> = near === undefined ? { id } : { id, distance, score: near };
+      const row: Record<string, unknown> = { id };
+      if (distance !== undefined) {
+        row.distance = distance;
+        row.score = scores[i] ?? SCORE[this.metric](distance);
+      }
       if (parsed) row.metadata = parsed[i];
       if (vectors) row.vector = vectors.slice(i * this.dim, (i + 1) * this.dim);
       return row;
@@ -361,7 +387,14 @@ function parse(text: string, rows: number): unknown[] {
 
 const toIds = (what: unknown) => (typeof what === 'string' ? [readId(what)] : readIds(what));
 
-function readSearch(given: unknown, schema: Partial<Schema<Search>>) {
+/** What to search for: any text, which has words or none. */
+function readText(given: unknown, name: string): string {
+  const text = required(given, 'string', name) as string;
+  if (text.length <= TEXT_LENGTH) return text;
+  throw rangeError(`${name} has ${text.length} characters; the limit is ${TEXT_LENGTH} bytes`);
+}
+
+function readSearch(given: unknown, schema: Partial<Schema<Search & Hybrid>>) {
   const {
     include,
     signal,
@@ -370,7 +403,7 @@ function readSearch(given: unknown, schema: Partial<Schema<Search>>) {
     diversify,
     exact = false,
     ...rest
-  } = readOptions<Search>(given, schema as Schema<Search>);
+  } = readOptions<Search & Hybrid>(given, schema as Schema<Search & Hybrid>);
   const text = filter === undefined ? {} : { filter: readFilter(filter) };
   const shape = {
     ...(groupBy && { groupBy: readGroups(groupBy) }),

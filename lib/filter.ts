@@ -68,13 +68,13 @@ export function readFilter(given: unknown): string {
   return parts.join('');
 }
 
-/** The fields that are to have columns, each property read once. Types are for the engine to judge. */
+/** The fields that are to have columns, or whose words are to be indexed, each property read once. Types are for the engine to judge. */
 export function readFields(given: object): { name: string; kind: string }[] {
   if (!isPlain(given)) throw typeError('fields', 'an object', given);
   return Object.entries(given).map(([name, kind]: [string, unknown]) => {
     const field = `fields[${show(name)}]`;
     if (!name.isWellFormed()) throw rangeError(`${field} has a name with a lone surrogate`);
-    if (typeof kind !== 'string') throw typeError(field, "'keyword', 'keyword[]', 'number' or 'boolean'", kind);
+    if (typeof kind !== 'string') throw typeError(field, "'keyword', 'keyword[]', 'number', 'boolean' or 'text'", kind);
     return { name, kind };
   });
 }

@@ -59,10 +59,10 @@ export function readVectors(given: unknown, dim: number, name: string, one: Name
 }
 
 /** The floats of one query: a Float32Array as it is, anything else copied. */
-export function readQuery(given: unknown, dim: number): Float32Array {
-  if (Array.isArray(given) || types.isFloat64Array(given)) return gather([given], dim, () => 'query');
-  const floats = floatsOf(given, dim, 'query', `${VECTOR}, or { data, dims }`);
-  if (lengthOf(floats) !== dim) throw dimension('query', floats, dim);
+export function readQuery(given: unknown, dim: number, name = 'query'): Float32Array {
+  if (Array.isArray(given) || types.isFloat64Array(given)) return gather([given], dim, () => name);
+  const floats = floatsOf(given, dim, name, `${VECTOR}, or { data, dims }`);
+  if (lengthOf(floats) !== dim) throw dimension(name, floats, dim);
   return floats;
 }
 

@@ -3,7 +3,7 @@ import type { Traced } from './types';
 
 /** What is told on each channel: the methods, of two arguments at most. */
 const METHODS = {
-  'auspex:search': ['search', 'searchSync', 'searchBatch', 'similar'],
+  'auspex:search': ['search', 'searchSync', 'searchBatch', 'searchText', 'searchHybrid', 'similar'],
   'auspex:read': ['get', 'count'],
   'auspex:write': ['insert', 'upsert', 'load', 'update', 'delete', 'clear', 'flush'],
   'auspex:job': ['compact', 'rebuild', 'verify', 'snapshot', 'estimateRecall', 'tune'],

@@ -158,7 +158,12 @@ for (const [name, low, high] of [
 }
 slot('open', /metric/, isUndefined, (_, x) => open({ dim, metric: x }));
 slot('open', /fields/, isNoFields, (_, x) => open({ dim, fields: x }));
-slot('open', /fields\['year'\]|fields\["year"\]/, never, (_, x) => open({ dim, fields: { year: x } as never }));
+slot(
+  'open',
+  /fields\['year'\]|fields\["year"\]/,
+  (x) => x === 'text',
+  (_, x) => open({ dim, fields: { year: x } as never }),
+);
 slot('open', /signal/, isUndefined, (_, x) => open({ dim, signal: x }));
 
 for (const method of ['insert', 'upsert'] as const) {
@@ -296,20 +301,23 @@ const searches = [
   ['searchSync', (c: C, q: never, o: never) => c.searchSync(q, o)],
   ['searchBatch', (c: C, q: never, o: never) => c.searchBatch((q === v ? [q] : q) as never, o)],
   ['similar', (c: C, _: never, o: never) => c.similar('r0', o)],
+  ['searchText', (c: C, _: never, o: never) => c.searchText('a', o)],
+  ['searchHybrid', (c: C, q: never, o: never) => c.searchHybrid({ vector: q, text: 'a' }, o)],
 ] as const;
 for (const [method, call] of searches) {
   const query = v as never;
   if (method === 'searchBatch') {
     slot(method, /quer/, empty, (c, x) => c.searchBatch(x));
     slot(method, /queries\[1\]/, never, (c, x) => c.searchBatch([v, x]));
-  } else if (method !== 'similar') {
+  } else if (method !== 'similar' && method !== 'searchText') {
     slot(method, /query/, never, (c, x) => call(c, x, undefined as never));
   }
   slot(method, /options|has no/, isEmptyOptions, (c, x) => call(c, query, x));
   slot(method, /\bk\b/, isWhole(1, 1e6), (c, x) => call(c, query, { k: x } as never));
-  slot(method, /efSearch/, isWhole(1, 1e6), (c, x) => call(c, query, { efSearch: x } as never));
+  const near = method !== 'searchText';
+  slot(method, /efSearch/, near ? isWhole(1, 1e6) : never, (c, x) => call(c, query, { efSearch: x } as never));
   slot(method, /filter/, isFilter, (c, x) => call(c, query, { filter: x } as never));
-  slot(method, /maxDistance/, isNumber, (c, x) => call(c, query, { maxDistance: x } as never));
+  slot(method, /maxDistance/, near ? isNumber : never, (c, x) => call(c, query, { maxDistance: x } as never));
   if (method !== 'searchBatch') {
     slot(method, /offset/, isWhole(0, 1e6 - 10), (c, x) => call(c, query, { offset: x } as never));
     slot(method, /groupBy/, isUndefined, (c, x) => call(c, query, { groupBy: x } as never));
@@ -329,7 +337,7 @@ for (const [method, call] of searches) {
   slot(
     method,
     /exact/,
-    (x) => x === undefined || x === true,
+    (x) => near && (x === undefined || x === true),
     (c, x) => call(c, query, { exact: x } as never),
   );
   if (method !== 'searchSync') slot(method, /signal/, isUndefined, (c, x) => call(c, query, { signal: x } as never));
@@ -343,6 +351,25 @@ for (const [method, call] of searches) {
     );
   }
 }
+slot(
+  'searchText',
+  /text/,
+  (x) => typeof x === 'string',
+  (c, x) => c.searchText(x),
+);
+slot('searchHybrid', /query|has no/, never, (c, x) => c.searchHybrid(x));
+slot(
+  'searchHybrid',
+  /query\.text/,
+  (x) => typeof x === 'string',
+  (c, x) => c.searchHybrid({ vector: v, text: x }),
+);
+const isWeight = (x: unknown) => x === undefined || (typeof x === 'number' && x >= 0 && x <= 1e6);
+slot('searchHybrid', /rrfK/, isWeight, (c, x) => c.searchHybrid({ vector: v, text: 'a' }, { rrfK: x }));
+slot('searchHybrid', /weights/, isEmptyOptions, (c, x) => c.searchHybrid({ vector: v, text: 'a' }, { weights: x }));
+slot('searchHybrid', /weights\.vector/, isWeight, (c, x) =>
+  c.searchHybrid({ vector: v, text: 'a' }, { weights: { vector: x } }),
+);
 slot('similar', /\bid\b/, never, (c, x) => c.similar(x));
 slot('exactSearch', /vectors/, empty, (_, x) => exactSearch(x, [v], { k: 1, dim }));
 slot('exactSearch', /queries/, empty, (_, x) => exactSearch([v], x, { k: 1, dim }));
@@ -387,7 +414,7 @@ async function wrong(c: C, { method, names, takes, call }: Slot, [, value]: Bad)
 }
 
 async function opened(): Promise<C> {
-  const c = await open<object>({ dim });
+  const c = await open<object>({ dim, fields: { words: 'text' } as object });
   await c.insert({ ids: ids(20), vectors: vectors(20, dim) });
   return c;
 }
@@ -424,6 +451,7 @@ export function table(): void {
     for (const name of ['k', 'efSearch']) {
       for (const bad of [0, -1, 1.5, Number.NaN, 2 ** 31, 2 ** 53]) {
         for (const [method, call] of searches) {
+          if (method === 'searchText' && name === 'efSearch') continue;
           const [begun, rss] = [performance.now(), process.memoryUsage.rss()];
           const refused = async () => call(c, v as never, { [name]: bad } as never);
           await t.throwsAsync(refused, { instanceOf: RangeError, code: 'ERR_ARGUMENT' }, `${method} ${name} ${bad}`);

@@ -39,7 +39,7 @@ function packOne(name: Argument, value: unknown, packed: Packed): unknown {
   if (name === 'query' || name === 'queries') return packVectors(value, packed.transfer);
   if (name === 'filter') return value === undefined ? undefined : packFilter(value);
   if (!isObject(value) || Array.isArray(value)) return value;
-  if (name === 'patch') return packPatch(value, packed.transfer);
+  if (name === 'patch' || name === 'hybrid') return packPatch(value, packed.transfer);
   if (name === 'what') return 'filter' in value ? packOptions(value) : value;
   if (name !== 'options') return value;
   const { signal, onProgress, ...options } = packOptions(value);
@@ -67,6 +67,7 @@ function packRow(row: Record<string, unknown>, transfer: ArrayBuffer[]): unknown
   return metadata === undefined ? packed : { ...packed, metadata: packMetadata(metadata) };
 }
 
+/** A patch; or a query of a vector and a text, which has no metadata. */
 function packPatch(patch: Record<string, unknown>, transfer: ArrayBuffer[]): unknown {
   const packed: Record<string, unknown> = { ...patch };
   if (packed.vector !== undefined) packed.vector = packVectors(packed.vector, transfer);
@@ -153,6 +154,7 @@ export function unsendable(parts: readonly (readonly [name: string, value: unkno
 
 /** What a message calls an argument. */
 export function nameOf(name: Argument, value: unknown): string {
+  if (name === 'hybrid') return 'query';
   if (name !== 'what') return name;
   return Array.isArray(value) ? 'ids' : 'id';
 }

@@ -20,7 +20,18 @@ export interface Shape {
 }
 
 /** What an argument is, and so what a message calls it. */
-export type Argument = 'rows' | 'query' | 'queries' | 'patch' | 'what' | 'filter' | 'options' | 'id' | 'directory';
+export type Argument =
+  | 'rows'
+  | 'query'
+  | 'queries'
+  | 'text'
+  | 'hybrid'
+  | 'patch'
+  | 'what'
+  | 'filter'
+  | 'options'
+  | 'id'
+  | 'directory';
 
 type Name = Exclude<keyof Collection, 'dim' | 'metric' | 'close' | symbol>;
 
@@ -38,6 +49,8 @@ export const METHODS = {
   items: { takes: ['options'] },
   search: { takes: ['query', 'options'], ends: true },
   searchBatch: { takes: ['queries', 'options'], ends: true },
+  searchText: { takes: ['text', 'options'], ends: true },
+  searchHybrid: { takes: ['hybrid', 'options'], ends: true },
   similar: { takes: ['id', 'options'], ends: true },
   explain: { takes: ['query', 'options'], ends: true },
   estimateRecall: { takes: ['options'], ends: true },

@@ -7,19 +7,21 @@ use crate::filter::Filter;
 use crate::matches::{Known, Matches};
 use crate::view::View;
 
-/// Rows found, nearest first, with the view that they were found in.
+/// Rows found, nearest or best first, with the view that they were found in.
 pub struct Hits {
     pub(crate) view: Option<Arc<View>>,
     pub(crate) rows: Vec<u32>,
-    /// Their distances: true l2, one minus the cosine, or the negated product.
+    /// Their distances: true l2, one minus the cosine, or the negated product; NaN where only a text found them.
     pub distances: Vec<f32>,
+    /// How well they fit, where a text was asked for; empty else.
+    pub scores: Vec<f64>,
 }
 
 impl Hits {
     /// No hits yet; a search fills them, and filling them again reuses their memory.
     #[must_use]
     pub fn new() -> Hits {
-        Hits { view: None, rows: Vec::new(), distances: Vec::new() }
+        Hits { view: None, rows: Vec::new(), distances: Vec::new(), scores: Vec::new() }
     }
 
     /// How many.

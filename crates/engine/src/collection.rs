@@ -7,6 +7,7 @@
 
 mod jobs;
 mod recall;
+mod texts;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -177,17 +178,17 @@ impl Collection {
     fn existing(disk: Arc<dyn Disk>, options: &Options, manifest: Manifest, readonly: bool) -> Result<Collection> {
         let (config, kernels) = (options.validate(Some(&manifest))?, crate::kernels()?);
         let open = |from| Log::open(Arc::clone(&disk), manifest.clone(), config.durability, from, readonly);
-        let kept = || -> Result<Option<_>> {
+        let mut notices = Vec::new();
+        let mut kept = || -> Result<Option<_>> {
             let Some((checkpoint, end)) = keeper::open(&*disk, &manifest)? else { return Ok(None) };
             // Damage of the log is told as such, and not taken for the checkpoint's.
             let (log, frames) = match open(end) {
                 Ok(opened) => opened,
                 Err(error) => return Ok(Some(Err(error))),
             };
-            let writer = Writer::load(&config, kernels, log, &checkpoint, end)?;
+            let writer = Writer::load(&config, kernels, log, &checkpoint, end, &mut notices)?;
             Ok(Some(Ok((writer, frames, checkpoint))))
         };
-        let mut notices = Vec::new();
         let kept = match kept() {
             Ok(kept) => kept.transpose()?,
             Err(error) if keeper::can_do_without(&error) => {
@@ -287,9 +288,13 @@ impl Collection {
         self.0.config.metric
     }
 
-    /// The fields that have columns: their names, in order, and the names of their types.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        self.0.config.fields.iter()
+    /// The fields that are indexed: their names, in order, and the names of their types. Once closed, those it was opened
+    /// with.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(String, &'static str)> {
+        let view = self.view().ok();
+        let config = view.as_ref().map_or(&self.0.config, |view| &view.config);
+        config.fields.iter().map(|(name, kind)| (name.to_owned(), kind)).collect()
     }
 
     /// Live rows.
@@ -494,6 +499,7 @@ impl Collection {
         query::check(config, query, || "query".into())?;
         hits.rows.clear();
         hits.distances.clear();
+        hits.scores.clear();
         let filter = options.filter()?;
         let matches = filter.as_ref().map(|filter| Matches::of(&view, filter)).transpose()?;
         let search = Search { view: &view, config, kernels, ask, excluded, matches: matches.as_ref() };
@@ -639,7 +645,8 @@ impl Collection {
             deleted: view.tombstones.len() as u64,
             mapped: (mapped + self.0.checkpoints.0.load(Ordering::Relaxed)) as u64,
             disk: (mapped + self.0.checkpoints.1.load(Ordering::Relaxed)) as u64,
-            ram: (heap + places + view.ids.bytes() + view.tombstones.bytes() + view.columns.bytes()) as u64,
+            ram: (heap + places + view.ids.bytes() + view.tombstones.bytes() + view.columns.bytes() + view.text.bytes())
+                as u64,
             max_wait_ms: self.0.scratches.longest_wait() as f64 / 1e6,
             isa: self.0.kernels.isa.name(),
             ef_search: self.ef_search() as u32,

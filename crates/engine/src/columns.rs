@@ -342,7 +342,7 @@ impl Block {
 impl Columns {
     /// Columns for these fields, of no rows.
     pub fn new(fields: &Fields) -> Columns {
-        Columns { names: Names::of(fields.names()), blocks: Vec::new() }
+        Columns { names: Names::of(fields.columns()), blocks: Vec::new() }
     }
 
     /// Whether there are any fields.

@@ -23,6 +23,9 @@
 //! | `filter`     | which rows does the user want? |
 //! | `columns`    | which rows have this value? |
 //! | `matches`    | which rows of a view are those? |
+//! | `text`       | which rows have these words, and how well do they fit? |
+//! | `postings`   | and where is that written? |
+//! | `words`      | what is a word? |
 //! | `exact`      | what is the truth? |
 //! | `rows`, `ids`| where is a row, and which row has this id? |
 //! | `storage`    | what was written? |
@@ -51,12 +54,15 @@ mod keeper;
 mod matches;
 mod memory;
 mod options;
+mod postings;
 mod query;
 mod rows;
 mod storage;
+mod text;
 mod token;
 mod verify;
 mod view;
+mod words;
 mod workers;
 mod writer;
 
@@ -65,7 +71,7 @@ pub use collection::{Collection, RecallOptions, RecallPoint};
 pub use error::{Code, Error, Result};
 pub use exact::{ExactHits, exact_search};
 pub use filter::Filter;
-pub use options::{Diversify, GroupBy, Metric, Options, Quantization, Rebuild, SearchOptions};
+pub use options::{Diversify, FusionOptions, GroupBy, Metric, Options, Quantization, Rebuild, SearchOptions};
 pub use storage::frame::Draft;
 pub use token::Token;
 pub use verify::Problem;

@@ -23,10 +23,12 @@ pub const MAX_ROWS: usize = (1 << 31) - 1;
 pub const MAX_FILTER_BYTES: usize = 4 << 20;
 /// Most conditions in a filter: an operator on a field each.
 pub const MAX_FILTER_CONDITIONS: usize = 10_000;
+/// Most bytes of a text that is searched for.
+pub const MAX_TEXT_BYTES: usize = 4 << 20;
 /// Most filters inside of one another.
 pub const MAX_FILTER_DEPTH: usize = 64;
 
-/// Most fields that have columns.
+/// Most fields that have columns, or whose words are indexed.
 pub const MAX_FIELDS: usize = 256;
 
 pub(crate) const DEFAULT_K: usize = 10;
@@ -37,6 +39,7 @@ const DEFAULT_SEED: u64 = 42;
 const DEFAULT_LAMBDA: f64 = 0.5;
 /// Rows among which each diverse hit is chosen.
 const FETCHED: usize = 4;
+const DEFAULT_RRF_K: f64 = 60.0;
 /// Also that of collections whose MANIFEST names none.
 pub(crate) const DEFAULT_QUANTIZATION: Quantization = Quantization::Sq8;
 
@@ -131,10 +134,12 @@ pub(crate) enum FieldType {
     Keywords,
     Number,
     Boolean,
+    Text,
 }
 
 impl FieldType {
-    const ALL: [FieldType; 4] = [FieldType::Keyword, FieldType::Keywords, FieldType::Number, FieldType::Boolean];
+    const ALL: [FieldType; 5] =
+        [FieldType::Keyword, FieldType::Keywords, FieldType::Number, FieldType::Boolean, FieldType::Text];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -142,11 +147,12 @@ impl FieldType {
             FieldType::Keywords => "keyword[]",
             FieldType::Number => "number",
             FieldType::Boolean => "boolean",
+            FieldType::Text => "text",
         }
     }
 }
 
-/// The fields that have columns, by name.
+/// The fields that have columns, or whose words are indexed, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields(Vec<(String, FieldType)>);
 
@@ -179,8 +185,14 @@ impl Fields {
         }
     }
 
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+    /// Those that have columns.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, kind)| *kind != FieldType::Text).map(|(name, _)| name.as_str())
+    }
+
+    /// Those whose words are indexed.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, kind)| *kind == FieldType::Text).map(|(name, _)| name.as_str())
     }
 
     /// Names, and the names of types.
@@ -232,7 +244,8 @@ pub struct Options {
     pub mode: Option<String>,
     /// Name of the model that the vectors come from, at most 1,024 bytes.
     pub model: Option<String>,
-    /// Fields of the metadata that get columns, and what they mostly have: `keyword`, `keyword[]`, `number` or `boolean`.
+    /// Fields of the metadata that get columns, and what they mostly have: `keyword`, `keyword[]`, `number` or `boolean`;
+    /// or whose words are indexed: `text`.
     pub fields: Option<Vec<(String, String)>>,
     /// Floats in a vector, 1 to 4,096. A new collection must have it.
     pub dim: Option<f64>,
@@ -507,6 +520,45 @@ impl SearchOptions {
     /// The filter, read.
     pub(crate) fn filter(&self) -> Result<Option<Filter>> {
         self.filter.as_deref().map(Filter::parse).transpose()
+    }
+}
+
+/// How the hits of a vector and those of a text become one list; `None` takes the default.
+#[derive(Debug, Clone, Default)]
+pub struct FusionOptions {
+    /// How little the first ranks differ: 0 to 1,000,000, default 60.
+    pub rrf_k: Option<f64>,
+    /// What the vector's ranks count: 0 to 1,000,000, default 1. 0 leaves its list out.
+    pub vector: Option<f64>,
+    /// What the text's ranks count.
+    pub text: Option<f64>,
+}
+
+/// A fusion that can be computed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fusion {
+    pub rrf_k: f64,
+    pub vector: f64,
+    pub text: f64,
+}
+
+impl FusionOptions {
+    pub(crate) fn validate(&self) -> Result<Fusion> {
+        let number = |name: &str, value: Option<f64>, default: f64| match value.unwrap_or(default) {
+            value if (0.0..=MAX_K as f64).contains(&value) => Ok(value),
+            other => {
+                Err(Error::new(Code::Argument, format!("{name} is {other}; it must be a number from 0 to {MAX_K}")))
+            }
+        };
+        let rrf_k = number("rrfK", self.rrf_k, DEFAULT_RRF_K)?;
+        let (vector, text) = (number("weights.vector", self.vector, 1.0)?, number("weights.text", self.text, 1.0)?);
+        if vector == 0.0 && text == 0.0 {
+            return Err(Error::new(
+                Code::Argument,
+                "weights.vector and weights.text are 0; one of them must be greater",
+            ));
+        }
+        Ok(Fusion { rrf_k, vector, text })
     }
 }
 

@@ -45,10 +45,10 @@ impl Tombstones {
         self.chunks.get(i / CHUNK_WORDS).and_then(Option::as_ref).map_or(0, |words| words[i % CHUNK_WORDS])
     }
 
-    /// Marks a row; a chunk that a view still holds is copied first.
-    pub fn insert(&mut self, row: u32) {
+    /// Marks a row; a chunk that a view still holds is copied first. Returns whether it was not marked before.
+    pub fn insert(&mut self, row: u32) -> bool {
         if self.contains(row) {
-            return;
+            return false;
         }
         let (chunk, at) = (row as usize / CHUNK_ROWS, row as usize % CHUNK_ROWS);
         if self.chunks.len() <= chunk {
@@ -57,6 +57,7 @@ impl Tombstones {
         let words = self.chunks[chunk].get_or_insert_with(|| Arc::new([0; CHUNK_WORDS]));
         Arc::make_mut(words)[at / 64] |= 1 << (at % 64);
         self.count += 1;
+        true
     }
 
     /// Every row below `rows`.

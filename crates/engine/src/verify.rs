@@ -18,7 +18,7 @@ const RECALL: f64 = 0.8;
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: `log`, `files`, `rows`, `ids`, `codes`, `graph` or `recall`.
+    /// Where: `log`, `files`, `rows`, `ids`, `text`, `codes`, `graph` or `recall`.
     pub code: &'static str,
     /// What, for a person.
     pub detail: String,
@@ -60,7 +60,7 @@ impl Report {
     }
 }
 
-/// Checks the log up to a position, the files, and ids and codes against the rows. A log that is `followed` is written
+/// Checks the log up to a position, the files, and ids, words and codes against the rows. A log that is `followed` is written
 /// by somebody else.
 pub(crate) fn verify(
     view: &View,
@@ -96,6 +96,14 @@ pub(crate) fn verify(
     if found != view.live() {
         note("ids", Err(Error::new(Code::Corrupt, format!("{found} rows are found by their ids of {}", view.live()))))?;
     }
+    let strange = view.checked(|| view.text.strange(view, go_on));
+    let other = |row: Option<u32>| match row {
+        Some(row) => {
+            Err(Error::new(Code::Corrupt, format!("words of rows from {row} are not those of their metadata")))
+        }
+        None => Ok(()),
+    };
+    note("text", strange.and_then(other))?;
     if let Some(graph) = &view.graph {
         let strange = |&node: &u32| {
             let row = graph.rows_of(node, view.count).next();

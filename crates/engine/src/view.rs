@@ -6,7 +6,9 @@ use crate::columns::Columns;
 use crate::error::Result;
 use crate::graph::GraphView;
 use crate::ids::{Ids, hash};
+use crate::options::Config;
 use crate::rows::{Rows, Tombstones};
+use crate::text::Text;
 
 /// A moment: rows below a count, less the dead ones.
 pub(crate) struct View {
@@ -15,8 +17,11 @@ pub(crate) struct View {
     pub count: u32,
     pub tombstones: Arc<Tombstones>,
     pub columns: Arc<Columns>,
+    pub text: Arc<Text>,
     pub ids: Arc<Ids>,
     pub graph: Option<Arc<GraphView>>,
+    /// What rebuilding may change, as it was then.
+    pub config: Arc<Config>,
     /// The log's generation, and the writes in it that led here.
     pub moment: (u32, u64),
 }

@@ -30,6 +30,7 @@ use crate::storage::disk::Disk;
 use crate::storage::frame::{self, Directory, Draft, Header, Kind, Unnumbered};
 use crate::storage::log::{Log, Place};
 use crate::storage::manifest::{self, Position};
+use crate::text::Text;
 use crate::token::Token;
 use crate::view::View;
 use crate::workers::Workers;
@@ -157,6 +158,7 @@ pub(crate) struct Writer {
     words: usize,
     tombstones: Arc<Tombstones>,
     columns: Arc<Columns>,
+    text: Arc<Text>,
     index: Option<Index>,
     /// Rows written or deleted since the last checkpoint.
     pub changes: u64,
@@ -212,18 +214,18 @@ impl View {
 impl Writer {
     /// The writer of a new log, or of one whose frames are all still to be applied.
     pub fn new(config: &Config, log: Log) -> Result<Writer> {
-        let columns = Columns::new(&config.fields);
-        let rows = RowsWriter::new(config);
-        Ok(Writer::of(config, log, rows, Ids::with_room(0)?, 0, Tombstones::default(), columns, None))
+        let (ids, columns, text) = (Ids::with_room(0)?, Columns::new(&config.fields), Text::new(&config.fields));
+        Ok(Writer::of(config, log, RowsWriter::new(config), ids, 0, Tombstones::default(), columns, text, None))
     }
 
-    /// The writer of a log as a checkpoint left it, which was taken at `end`.
+    /// The writer of a log as a checkpoint left it, which was taken at `end`. Says in `notices` what was made again.
     pub fn load(
         config: &Config,
         kernels: &'static Kernels,
         log: Log,
         checkpoint: &Checkpoint,
         end: Position,
+        notices: &mut Vec<String>,
     ) -> Result<Writer> {
         let rows = RowsWriter::load(config, checkpoint, log.segments(), log.manifest().salt, end)?;
         let (ids, words) = Ids::load(checkpoint, rows.len())?;
@@ -233,17 +235,28 @@ impl Writer {
         if !columns.is_empty() && (0..first).any(|row| !tombstones.contains(row)) {
             return Err(checkpoint.lacks("columns"));
         }
+        let kept = Text::load(&config.fields, checkpoint, rows.len(), &tombstones);
+        let again = kept.as_ref().err().map(|error| format!("the text index was made again: {}", error.message));
+        let text = match kept {
+            Ok(text) => text,
+            Err(_) => Text::of_rows(&config.fields, rows.rows(), rows.len() as u32, &tombstones)?,
+        };
         let graph = checkpoint.slots("heads") > 0;
         if graph && !keeper::graph_holds(checkpoint, rows.len()) {
             return Err(checkpoint.lacks("heads"));
         }
         let index = graph.then(|| Index::load(config, checkpoint, rows.rows(), kernels)).transpose()?;
-        let mut writer = Writer::of(config, log, rows, ids, words, tombstones, columns, index);
+        let mut writer = Writer::of(config, log, rows, ids, words, tombstones, columns, text, index);
         writer.unsure = graph;
+        if let Some(notice) = again {
+            // The next checkpoint is worth it, so that this is done once.
+            writer.count(u64::MAX / 2);
+            notices.push(notice);
+        }
         Ok(writer)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts")]
+    #[expect(clippy::too_many_arguments, reason = "the parts of a writer, each of its own type")]
     fn of(
         config: &Config,
         log: Log,
@@ -252,9 +265,11 @@ impl Writer {
         words: usize,
         tombstones: Tombstones,
         columns: Columns,
+        text: Text,
         index: Option<Index>,
     ) -> Writer {
-        let (ids, tombstones, columns) = (Arc::new(ids), Arc::new(tombstones), Arc::new(columns));
+        let (ids, tombstones) = (Arc::new(ids), Arc::new(tombstones));
+        let (columns, text) = (Arc::new(columns), Arc::new(text));
         let (changes, attempted, torn, unsure, keeping) = (0, 0, false, false, false);
         let (numbered, compacting, gone) = (0, false, 0);
         Writer {
@@ -265,6 +280,7 @@ impl Writer {
             words,
             tombstones,
             columns,
+            text,
             index,
             changes,
             attempted,
@@ -503,15 +519,18 @@ impl Writer {
             // Views of what was there keep what they have.
             (self.ids, self.words, self.index) = (Arc::new(Ids::with_room(0)?), 0, None);
             Arc::make_mut(&mut self.columns).clear();
+            Arc::make_mut(&mut self.text).clear();
             return Ok(());
         }
-        let tombstones = Arc::make_mut(&mut self.tombstones);
+        let (tombstones, text) = (Arc::make_mut(&mut self.tombstones), Arc::make_mut(&mut self.text));
         if header.kind == Kind::Delete {
             for row in frame::deleted_rows(header, bytes) {
                 if row as usize >= self.rows.len() {
                     return Err(Error::new(Code::Corrupt, format!("a delete of row {row}, which is not there")));
                 }
-                tombstones.insert(row);
+                if tombstones.insert(row) {
+                    text.remove(row);
+                }
             }
             return Ok(());
         }
@@ -522,6 +541,11 @@ impl Writer {
             ));
         }
         self.rows.append(segments, header, place)?;
+        let rows = header.first_row..header.first_row + header.rows;
+        if !text.is_empty() {
+            // Before any of them is replaced: a row may be by one of the same frame.
+            text.extend(self.rows.rows(), rows.clone());
+        }
         let directory = Directory::of(header);
         for i in 0..header.rows {
             let row = header.first_row + i;
@@ -533,7 +557,9 @@ impl Writer {
             self.rows.supersede(known.map(|(_, old)| old))?;
             match known {
                 Some((slot, old)) => {
-                    tombstones.insert(old);
+                    if tombstones.insert(old) {
+                        text.remove(old);
+                    }
                     self.ids.replace(slot, hash, row);
                 }
                 None => {
@@ -543,7 +569,6 @@ impl Writer {
             }
         }
         if !self.columns.is_empty() {
-            let rows = header.first_row..header.first_row + header.rows;
             Arc::make_mut(&mut self.columns).extend(self.rows.rows(), rows);
         }
         Ok(())
@@ -581,8 +606,10 @@ impl Writer {
             count: self.rows.len() as u32,
             tombstones: Arc::clone(&self.tombstones),
             columns: Arc::clone(&self.columns),
+            text: Arc::clone(&self.text),
             ids: Arc::clone(&self.ids),
             graph: self.index.as_ref().map(Index::view),
+            config: Arc::clone(&self.config),
             moment: (self.log.manifest().generation, self.log.position().0.sequence),
         }
     }

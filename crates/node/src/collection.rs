@@ -178,6 +178,17 @@ impl From<auspex_engine::RecallPoint> for RecallPoint {
     }
 }
 
+/// How the hits of a vector and those of a text become one list.
+#[napi(object, object_to_js = false)]
+pub struct Fusion {
+    /// How little the first ranks differ.
+    pub rrf_k: Option<f64>,
+    /// What the vector's ranks count.
+    pub vector: Option<f64>,
+    /// What the text's ranks count.
+    pub text: Option<f64>,
+}
+
 /// Memory in bytes.
 #[napi(object, object_from_js = false)]
 pub struct Bytes {
@@ -222,8 +233,8 @@ pub struct Stats {
 /// Something that is not as it should be.
 #[napi(object, object_from_js = false)]
 pub struct Problem {
-    /// Where: the log, the files beside it, rows, ids, codes, the graph, or how much searches find.
-    #[napi(ts_type = "'log' | 'files' | 'rows' | 'ids' | 'codes' | 'graph' | 'recall'")]
+    /// Where: the log, the files beside it, rows, ids, words, codes, the graph, or how much searches find.
+    #[napi(ts_type = "'log' | 'files' | 'rows' | 'ids' | 'text' | 'codes' | 'graph' | 'recall'")]
     pub code: &'static str,
     /// What, for a person.
     pub detail: String,
@@ -259,7 +270,7 @@ pub struct Explain {
 pub struct Field {
     /// Its key.
     pub name: String,
-    /// `'keyword'`, `'keyword[]'`, `'number'` or `'boolean'`.
+    /// `'keyword'`, `'keyword[]'`, `'number'`, `'boolean'` or `'text'`.
     pub kind: String,
 }
 
@@ -267,7 +278,7 @@ fn named(fields: Vec<Field>) -> Vec<(String, String)> {
     fields.into_iter().map(|field| (field.name, field.kind)).collect()
 }
 
-/// Opens the collection in a folder, or a new one in memory. `fields` get columns.
+/// Opens the collection in a folder, or a new one in memory. `fields` get columns, or their words are indexed.
 #[napi(catch_unwind, ts_return_type = "Promise<NativeCollection>")]
 pub fn open(path: Option<String>, options: BuildOptions, fields: Option<Vec<Field>>) -> AsyncTask<Job> {
     let BuildOptions { dim, metric, m, ef_construction, ef_search, seed, threads, .. } = options;
@@ -311,7 +322,7 @@ impl NativeCollection {
     /// The fields that have columns, by name.
     #[napi(getter, catch_unwind)]
     pub fn fields(&self) -> Vec<Field> {
-        self.engine.fields().map(|(name, kind)| Field { name: name.into(), kind: kind.into() }).collect()
+        self.engine.fields().into_iter().map(|(name, kind)| Field { name, kind: kind.into() }).collect()
     }
 
     /// Live rows.
@@ -408,6 +419,32 @@ impl NativeCollection {
     pub fn similar(&self, id: String, query: Query, token: &Token) -> AsyncTask<Job> {
         let (engine, options, token) = (self.engine.clone(), query.options(), token.0.clone());
         Job::run(move || Rows::of_hits(&engine.similar(&id, &options, &token)?, &query), |rows| rows)
+    }
+
+    /// The rows that have words of a text.
+    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
+    pub fn search_text(&self, text: String, query: Query, token: &Token) -> AsyncTask<Job> {
+        let (engine, options, token) = (self.engine.clone(), query.options(), token.0.clone());
+        Job::run(move || Rows::of_hits(&engine.search_text(&text, &options, &token)?, &query), |rows| rows)
+    }
+
+    /// The nearest rows and those that have words of a text, as one list.
+    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
+    pub fn search_hybrid(
+        &self,
+        vector: Floats,
+        text: String,
+        query: Query,
+        fusion: Fusion,
+        token: &Token,
+    ) -> Result<AsyncTask<Job>> {
+        let (engine, vector, token) = (self.engine.clone(), vector.copy()?, token.0.clone());
+        let Fusion { rrf_k, vector: near, text: fit } = fusion;
+        let (options, fusion) = (query.options(), auspex_engine::FusionOptions { rrf_k, vector: near, text: fit });
+        Ok(Job::run(
+            move || Rows::of_hits(&engine.search_hybrid(&vector, &text, &options, &fusion, &token)?, &query),
+            |rows| rows,
+        ))
     }
 
     /// The nearest rows of many queries.

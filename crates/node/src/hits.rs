@@ -12,8 +12,10 @@ pub struct Rows {
     /// `null` where no row has the id asked for.
     #[napi(ts_type = "(string | null)[]")]
     pub ids: Vec<Option<String>>,
-    /// One a hit; empty for rows found otherwise.
+    /// One a hit, NaN where only a text found it; empty for rows found otherwise.
     pub distances: Vec<f64>,
+    /// One a hit where a text was asked for; else empty, since distances tell them.
+    pub scores: Vec<f64>,
     /// The JSON text of an array, one entry a row.
     pub metadata: Option<String>,
     /// `dim` floats a row.
@@ -22,12 +24,13 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Nearest first.
+    /// Nearest or best first.
     pub fn of_hits(hits: &Hits, query: &Query) -> auspex_engine::Result<Rows> {
         let n = hits.len();
         Ok(Rows {
             ids: (0..n).map(|i| Some(hits.id(i).to_owned())).collect(),
             distances: hits.distances.iter().map(|&distance| f64::from(distance)).collect(),
+            scores: hits.scores.clone(),
             metadata: query.metadata.then(|| json_array((0..n).map(|i| hits.metadata(i)))).transpose()?,
             vectors: query.vector.then(|| Copied((0..n).flat_map(|i| hits.vector(i)).copied().collect())),
         })
@@ -43,6 +46,7 @@ impl Rows {
         Ok(Rows {
             ids: (0..n).map(|i| some(i).map(|i| found.id(i).to_owned())).collect(),
             distances: Vec::new(),
+            scores: Vec::new(),
             metadata: metadata.then(|| json_array(texts)).transpose()?,
             vectors: vector.then(|| Copied((0..n).flat_map(floats).copied().collect())),
         })

@@ -236,6 +236,12 @@ impl Checkpoint {
         self.file.bytes(place.at, place.slots * place.slot_bytes)
     }
 
+    /// Where a section's bytes are.
+    pub fn part(&self, name: &str) -> Option<(Arc<Segment>, Range<usize>)> {
+        let place = self.sections.get(name)?;
+        Some((Arc::clone(&self.file), place.at..place.end()?))
+    }
+
     /// Checks the sections whose names `wanted` takes against their checksums.
     pub fn verify(&self, wanted: impl Fn(&str) -> bool, go_on: &dyn Fn() -> bool) -> Result<()> {
         for (name, place) in self.sections.iter().filter(|(name, _)| wanted(name)) {

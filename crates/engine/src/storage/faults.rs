@@ -13,6 +13,7 @@ use crate::storage::frame::Draft;
 use crate::storage::log::Log;
 use crate::storage::manifest::MANIFEST;
 use crate::storage::segment::Segment;
+use crate::text::tests::truth;
 use crate::{Collection, Filter, Options, Rebuild, SearchOptions, Token, Update, Write};
 
 /// A file: what the running process sees, and what is sure to survive.
@@ -266,8 +267,10 @@ fn options(durability: &str) -> Options {
         dim: Some(DIM as f64),
         metric: Some("l2".into()),
         durability: Some(durability.into()),
-        // Text that is too long for a column is among it, and what is no keyword.
-        fields: Some(["t", "u"].map(|name| (name.into(), "keyword".into())).to_vec()),
+        // Text that is too long for a column is among it, and what is no keyword; and words.
+        fields: Some(
+            [("t", "keyword"), ("u", "keyword"), ("w", "text")].map(|(name, kind)| (name.into(), kind.into())).to_vec(),
+        ),
         ..Options::default()
     }
 }
@@ -338,7 +341,8 @@ impl Script {
         } else {
             let vectors: Vec<f32> = (0..count * DIM).map(|_| self.below(1000) as f32).collect();
             let filler = "x".repeat(if self.below(8) == 0 { 40_000 } else { 20 });
-            let metadata: Vec<String> = (0..count).map(|i| format!("{{\"t\":\"{filler}{i}\"}}")).collect();
+            let text = |i: usize| format!("{{\"t\":\"{filler}{i}\",\"w\":\"w{i} x w{}\"}}", i / 3);
+            let metadata: Vec<String> = (0..count).map(text).collect();
             let mut draft = self.collection.draft(ids.clone(), Some(&format!("[{}]", metadata.join(","))))?;
             // SAFETY: a vector of that many floats.
             unsafe { draft.fill(vectors.as_ptr(), vectors.len())? };
@@ -374,6 +378,28 @@ fn contents(collection: &Collection) -> Rows {
     rows
 }
 
+/// The words of the rows that are there are found, in these rows and no others, with the scores that BM25 gives.
+fn words_agree(collection: &Collection, there: &Rows, what: &str) {
+    let words = |metadata: &str| -> Vec<String> {
+        let value: serde_json::Value = serde_json::from_str(metadata).unwrap();
+        value["w"].as_str().unwrap_or("").split_whitespace().map(str::to_owned).collect()
+    };
+    let ids: Vec<&String> = there.keys().collect();
+    let rows: BTreeMap<u32, Vec<String>> = (0..).zip(there.values().map(|row| words(&row.1))).collect();
+    for query in ["w0", "w3 x w11", "none"] {
+        let asked = SearchOptions { k: Some(100.0), ..SearchOptions::default() };
+        let hits = collection.search_text(query, &asked, &Token::default()).unwrap();
+        let query: Vec<String> = query.split(' ').map(str::to_owned).collect();
+        let expected: BTreeMap<&String, f64> =
+            truth(&rows, &query).into_iter().map(|hit| (ids[hit.row as usize], hit.score)).collect();
+        assert_eq!(hits.len(), expected.len(), "{what}: {query:?}");
+        for i in 0..hits.len() {
+            let score = expected.get(&hits.id(i).to_owned()).copied().unwrap_or(f64::NAN);
+            assert!((hits.scores[i] - score).abs() <= 1e-9 * score, "{what}: {query:?}, {}", hits.id(i));
+        }
+    }
+}
+
 fn start(disk: &Arc<Faulty>, durability: &str, seed: u64) -> Result<Script> {
     let collection = Collection::on(Arc::clone(disk) as Arc<dyn Disk>, &options(durability), true)?;
     let now = contents(&collection);
@@ -390,6 +416,7 @@ fn check(disk: Faulty, script: &Script, what: &str) {
     assert!(whole, "{what}: {} rows, acknowledged {}", there.len(), script.acknowledged.len());
     let ef = opened.collection.ef_search();
     assert!(script.tuned.contains(&ef), "{what}: efSearch is {ef}, and {:?} were kept", script.tuned);
+    words_agree(&opened.collection, &there, what);
     // It goes on, and what it adds is there after another opening.
     let mut opened = opened;
     for _ in 0..3 {
@@ -397,6 +424,7 @@ fn check(disk: Faulty, script: &Script, what: &str) {
     }
     let again = start(&Arc::new(disk.killed()), "commit", 1).unwrap();
     assert_eq!(contents(&again.collection), opened.now, "{what}, opened twice");
+    words_agree(&again.collection, &opened.now, what);
 }
 
 #[test]
@@ -469,6 +497,7 @@ fn failing_at(at: usize, writes: usize) -> usize {
                     assert!(matches!(error.code, Code::Io | Code::NoSpace), "{error}");
                     // Reads go on, and see what was acknowledged.
                     assert_eq!(contents(&script.collection), script.acknowledged);
+                    words_agree(&script.collection, &script.acknowledged, "after a failure");
                     if error.code == Code::NoSpace {
                         script.attempted = None;
                     } else if script.attempted.is_some() {
