@@ -177,7 +177,7 @@ function command() {
     const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
     return `${name} ${version}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
   });
-  writeFileSync(`${root}/dist/cli.LICENSES.txt`, notices.sort().join('\n\n'));
+  writeFileSync(`${root}/dist/THIRD-PARTY-LICENSES`, notices.sort().join('\n\n'));
   cpSync(`${root}/cli/explore/page`, `${root}/dist/page`, { recursive: true });
 }
 

@@ -36,6 +36,7 @@ for (const [entry, one] of Object.entries(entries)) {
     if (other[name] !== one[name]) throw new Error(entry + ': ' + name);
 }
 if (esm.AuspexError !== renderer.AuspexError) throw new Error('two classes of errors');\n`,
+  'a.jsonl': '{"id":"a","vector":[1,2]}',
   'missing.cjs': `require('auspex').open({ dim: 2 }).catch((e) => console.log(e.code, e.message));\n`,
   'esm.mts': `import { type Hit, open } from 'auspex';
 export const hits: Promise<Hit<{ title: string }>[]> = open<{ title: string }>({ dim: 2 }).then((c) => c.search([1, 2]));\n`,
@@ -58,7 +59,9 @@ function project(name, ...specs) {
 
 function runs(name, folder) {
   for (const file of ['main.mjs', 'main.cjs', 'same.mjs']) node(folder, file);
-  console.log(`${name}: import and require work and give the same`);
+  const said = run(folder, 'npx', '--no-install', 'auspex', 'import', 'a.auspex', 'a.jsonl', '--quiet', '--json');
+  if (JSON.parse(said).rows !== 1) throw new Error(`auspex import: ${said}`);
+  console.log(`${name}: import and require work and give the same, and so does the command`);
 }
 
 function compiles(name, folder) {
@@ -94,7 +97,7 @@ function look({ name, target, files: packed, folder }) {
   if (scripts) throw new Error(`${name} has scripts`);
   const allowed = target
     ? /^(package\.json|README\.md|LICENSE|sbom\.cdx\.json|THIRD-PARTY-LICENSES|auspex\.[\w-]+\.node)$/
-    : /^(package\.json|README\.md|LICENSE|index\.d\.ts|dist\/(electron\/)?\w+\.(js|mjs|d\.m?ts))$/;
+    : /^(package\.json|README\.md|LICENSE|index\.d\.ts|dist\/((electron\/)?\w+\.(js|mjs|d\.m?ts)|page\/\w+\.(html|css|js)|THIRD-PARTY-LICENSES))$/;
   const stray = packed.filter((path) => !allowed.test(path));
   if (stray.length > 0) throw new Error(`${name} packs ${stray.join(', ')}`);
   const wanted = target ? undefined : targets().map((each) => [`auspex-${each.name}`, version]);
