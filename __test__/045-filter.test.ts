@@ -197,7 +197,7 @@ test('fields are kept with the collection, and others than its own are refused w
   const says = ['fields is { "a": "boolean" }', 'made with {}'];
   await rejects(t, () => open(join(folder, 'bare'), { fields: { a: 'boolean' } }), outOfRange('ERR_ARGUMENT', ...says));
   const wrong: [Record<string, unknown>, Expected][] = [
-    [{ a: 'text' }, outOfRange('ERR_ARGUMENT', 'fields["a"]', '"text"', '"keyword[]"')],
+    [{ a: 'texts' }, outOfRange('ERR_ARGUMENT', 'fields["a"]', '"texts"', '"keyword[]"')],
     [{ $a: 'number' }, outOfRange('ERR_ARGUMENT', 'fields["$a"]', 'begins with $')],
     [{ 'a\ud800': 'number' }, outOfRange('ERR_ARGUMENT', 'lone surrogate')],
     [{ a: 1 }, wrongType("fields['a']", '1')],

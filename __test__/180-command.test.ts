@@ -430,7 +430,7 @@ test('a mistake on the command line is named, with what was probably meant', (t)
   fails(t, at, [], 2, /^auspex COMMAND DIR/);
   fails(t, at, ['serch'], 2, /no command "serch": did you mean search\?/);
   fails(t, at, ['import', 'a', '-'], 2, /the standard input needs --format/);
-  fails(t, at, ['create', 'a', '--dim', '3', '--field', 'x:text'], 2, /ERR_ARGUMENT/);
+  fails(t, at, ['create', 'a', '--dim', '3', '--field', 'x:texts'], 2, /ERR_ARGUMENT/);
   t.deepEqual(readdirSync(at), []);
   t.is(done(t, at, ['--help']), `${help()}\n`);
   for (const [name, { example }] of Object.entries(COMMANDS)) {

@@ -320,6 +320,8 @@ for (const [method, call] of searches) {
   slot(method, /maxDistance/, near ? isNumber : never, (c, x) => call(c, query, { maxDistance: x } as never));
   if (method !== 'searchBatch') {
     slot(method, /offset/, isWhole(0, 1e6 - 10), (c, x) => call(c, query, { offset: x } as never));
+  }
+  if (!['searchBatch', 'searchText', 'searchHybrid'].includes(method)) {
     slot(method, /groupBy/, isUndefined, (c, x) => call(c, query, { groupBy: x } as never));
     slot(method, /groupBy\.field/, isText, (c, x) => call(c, query, { groupBy: { field: x } } as never));
     slot(method, /groupBy\.size/, isWhole(1, 1e5), (c, x) =>

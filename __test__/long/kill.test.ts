@@ -39,12 +39,7 @@ test.serial(`${kills} processes are killed while they write`, async (t) => {
     if (!whole) lost++;
     t.true(whole, `round ${round}: ${c.size} rows after ${last} was acknowledged by ${rows}`);
     t.deepEqual((await c.stats()).notices, []);
-    // The rows lie so close together that codes cannot tell them apart: how much a walk finds is not the question.
-    if (round % 10 === 9)
-      t.deepEqual(
-        (await c.verify()).problems.filter(({ code }) => code !== 'recall'),
-        [],
-      );
+    if (round % 10 === 9) t.deepEqual((await c.verify()).problems, []);
     acknowledged += c.size - known;
     known = c.size;
     await c.close();
