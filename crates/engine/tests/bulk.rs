@@ -80,7 +80,7 @@ fn recall_is_that_of_linking_row_by_row() {
 #[test]
 fn any_number_of_threads_builds_the_same_graph_at_once() {
     for metric in ["l2", "cosine", "dot"] {
-        for (shape, rows) in shapes(12_000, 16) {
+        for (shape, rows) in shapes(6_000, 16) {
             let graph = |threads: f64| {
                 let options = Options { threads: Some(threads), ..options(16, metric) };
                 built(&options, &rows).fingerprint().unwrap()

@@ -236,8 +236,11 @@ mod tests {
         let (m, ef_construction) = (Some(2.0), Some(1.0));
         let options = Options { dim: Some(16.0), m, ef_construction, ..Options::default() };
         let collection = Collection::open(&options).unwrap();
-        let write = Write::Insert(draft(&collection, 0..4000));
-        collection.commit(vec![(write, Arc::default())]).remove(0).unwrap();
+        // By batches: a graph that is built at once is looked at, and made better.
+        for first in (0..4000).step_by(500) {
+            let write = Write::Insert(draft(&collection, first..first + 500));
+            collection.commit(vec![(write, Arc::default())]).remove(0).unwrap();
+        }
         let token = Token::default();
         let error = collection.tune_within(20, 0.999, None, &token).unwrap_err();
         assert_eq!(error.code, Code::Argument);
