@@ -343,6 +343,9 @@ test('a handle that only reads follows the writer, and refuses to write', async 
   await reader.close();
   await rejects(t, () => reader.refresh(), { is: AuspexError, code: 'ERR_CLOSED' });
   t.deepEqual([await other.refresh(), other.size], [true, 50]);
+  await using fresh = await open(path, { mode: 'readonly' });
+  const [{ bytes, notices }, expected] = [await other.stats(), await fresh.stats()];
+  t.deepEqual({ bytes, notices }, { bytes: expected.bytes, notices: expected.notices });
   await other.close();
   await using there = await open(copy);
   t.is(there.size, 50);

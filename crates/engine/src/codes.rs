@@ -696,19 +696,23 @@ impl CodesWriter {
             checkpoint.bytes("offsets").chunks_exact(4).map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]])).collect();
         let scale = u32::try_from(checkpoint.number("scale")?).map_err(|_| checkpoint.lacks("scale"))?;
         let (scale, ceiling) = (f32::from_bits(scale), f64::from_bits(checkpoint.number("ceiling")?));
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(checkpoint.lacks("scale"));
+        }
         let calibration = Calibration { offset, scale, ceiling };
         // Version 0.1.0 had but one.
         let place = checkpoint.number("quantization").unwrap_or(Quantization::Sq8 as u64);
         let known = usize::try_from(place).ok().and_then(|place| Quantization::ALL.get(place));
         let quantization = *known.ok_or_else(|| checkpoint.lacks("quantization"))?;
-        let mut codes: Writer<u8> = Writer::new(0);
-        match quantization {
-            Quantization::None => codes.grow(checkpoint.slots("sources"))?,
-            _ => codes = checkpoint.arena("codes", quantization.code_bytes(dim))?,
-        }
         let extras: Option<Writer<f32>> = (metric == Metric::Dot).then(|| checkpoint.arena("extras", 1)).transpose()?;
         let has_sources = quantization != Quantization::Sq8;
         let sources: Option<Writer<u32>> = has_sources.then(|| checkpoint.arena("sources", 1)).transpose()?;
+        let mut codes: Writer<u8> = Writer::new(0);
+        match (quantization, &sources) {
+            // As many as the file has sources: a number that it only names may be of any size.
+            (Quantization::None, Some(sources)) => codes.grow(sources.len())?,
+            _ => codes = checkpoint.arena("codes", quantization.code_bytes(dim))?,
+        }
         let nodes = codes.len();
         let whole = extras.as_ref().is_none_or(|extras| extras.len() == nodes)
             && sources.as_ref().is_none_or(|sources| sources.len() == nodes);

@@ -167,6 +167,11 @@ impl Collection {
                 newer.settle();
                 let newest = newer.alone().take();
                 *writer = newest.ok_or_else(Error::closed)?;
+                let (ours, theirs) = (&self.0.checkpoints, &newer.0.checkpoints);
+                ours.0.store(theirs.0.load(Ordering::Relaxed), Ordering::Relaxed);
+                ours.1.store(theirs.1.load(Ordering::Relaxed), Ordering::Relaxed);
+                let notices = std::mem::take(&mut *newer.0.notices.lock().unwrap_or_else(PoisonError::into_inner));
+                *self.0.notices.lock().unwrap_or_else(PoisonError::into_inner) = notices;
             }
         }
         self.retune(writer);

@@ -76,8 +76,10 @@ impl Block {
     fn huge(len: usize) -> Option<Block> {
         let mut map = memmap2::MmapMut::map_anon(len.checked_add(HUGE)?).ok()?;
         let from = map.as_ptr().align_offset(HUGE);
-        // Where the system has no such pages, small ones do.
-        let _ = map.advise_range(memmap2::Advice::HugePage, from, len);
+        // Where the system has no such pages, small ones do. Miri knows no advice.
+        if cfg!(not(miri)) {
+            let _ = map.advise_range(memmap2::Advice::HugePage, from, len);
+        }
         // SAFETY: `from` is less than what the map has beyond `len`.
         let base = unsafe { map.as_mut_ptr().add(from) };
         Some(Block { source: Source::Huge(map), base, len })
