@@ -94,6 +94,17 @@ impl Search<'_> {
             let tops = std::slice::from_mut(top);
             return exact::scan(self.view, self.kernels, self.config.metric, &[query], hits, tops, token);
         }
+        self.for_some(matches, some, token, |some| self.rescore(query, some, top))
+    }
+
+    /// Calls `take` with the matching rows that can be hits, some at a time.
+    pub fn for_some(
+        &self,
+        matches: &Matches,
+        some: &mut Vec<u32>,
+        token: &Token,
+        mut take: impl FnMut(&[u32]),
+    ) -> Result<()> {
         let mut rows = matches.iter().filter(|&row| Some(row) != self.excluded);
         loop {
             token.check()?;
@@ -102,7 +113,7 @@ impl Search<'_> {
             if some.is_empty() {
                 return Ok(());
             }
-            self.rescore(query, some, top);
+            take(some);
         }
     }
 }

@@ -23,8 +23,6 @@ use crate::token::Token;
 /// Rows looked at first for each hit, and how many times as many each time after that.
 const FIRST: usize = 4;
 const MORE: usize = 8;
-/// Rows that are read at a time.
-const TOGETHER: usize = 32;
 /// Rows that a search held, from which on their memory is given back.
 const LARGE: usize = 1 << 16;
 
@@ -152,14 +150,7 @@ impl Search<'_> {
         }
         exact::normalise(self.config.metric, query, &mut scratch.query);
         let Scratch { query, rows: some, .. } = scratch;
-        let mut rows = matches.iter().filter(|&row| Some(row) != self.excluded);
-        loop {
-            token.check()?;
-            some.clear();
-            some.extend(rows.by_ref().take(TOGETHER));
-            if some.is_empty() {
-                break;
-            }
+        self.for_some(&matches, some, token, |some| {
             counts.distances += some.len() as u64;
             self.for_each_key(query, some, |row, key| {
                 // Among the values of an array may be one that names a group, and yet the row is in none.
@@ -169,7 +160,7 @@ impl Search<'_> {
                     top.push(key, row, |a, b| self.tie(a, b));
                 }
             });
-        }
+        })?;
         for (i, mut top) in tops {
             let nearest = top.finish(|a, b| self.tie(a, b)).iter().copied();
             groups.groups[i].rows = nearest.take_while(|hit| self.is_near(hit.0)).collect();
