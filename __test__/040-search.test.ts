@@ -51,6 +51,35 @@ test('a query is numbers of any kind, or a tensor', async (t) => {
   }
 });
 
+test('ids of any script and length come back as they are, with distances to the bit', async (t) => {
+  const c = await open({ dim: 2, metric: 'l2', fields: { words: 'text' } });
+  const plain = ['a', '0123456789', 'x'.repeat(1024), ' ', '\0', '\x7f'];
+  const others = ['\x80', '\xff\xfe', '\u0100', '\uffff', '日本語', '🙂', '🙂'.repeat(256), '\u2028"\\'];
+  for (const ids of [plain, others]) {
+    await c.upsert({
+      ids,
+      vectors: Float32Array.from({ length: 2 * ids.length }, (_, i) => Math.fround(1.1 * i)),
+      metadata: ids.map((id) => ({ words: 'some', id })),
+    });
+    const all = [...plain, ...others].slice(0, c.size).sort();
+    for (const hits of [c.searchSync([0, 0], { k: 100 }), await c.search([0, 0], { k: 100 })]) {
+      t.deepEqual(hits.map(({ id }) => id).sort(), all);
+      const rows = await c.get(
+        hits.map(({ id }) => id),
+        { include: { vector: true } },
+      );
+      for (const [i, { id, distance, metadata }] of hits.entries()) {
+        t.deepEqual({ id, metadata }, { id: rows[i]?.id ?? '', metadata: rows[i]?.metadata ?? {} });
+        const [x = Number.NaN, y = Number.NaN] = rows[i]?.vector ?? [];
+        t.is(distance, Math.fround(Math.sqrt(Math.fround(Math.fround(x * x) + Math.fround(y * y)))));
+      }
+    }
+    const words = await c.searchText('some', { k: 100 });
+    t.deepEqual(words.map(({ id }) => id).sort(), all);
+    t.true(words.every(({ distance, score }) => Number.isNaN(distance) && score === words[0]?.score && score > 0));
+  }
+});
+
 test('k limits the hits, and is not padded', async (t) => {
   const { collection: c } = await filled(20, 3);
   t.is(c.searchSync([1, 2, 3]).length, 10);

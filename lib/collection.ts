@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
-import type { NativeCollection, Rows, Token } from '../crates/node/binding';
+import type { NativeCollection, Query, Token } from '../crates/node/binding';
 import { AuspexError, rangeError, show, typeError } from './errors';
 import { readFields, readFilter } from './filter';
+import { toHits, toRows } from './hits';
 import { job } from './jobs';
 import { load, readLoad } from './load';
 import { across, cancellable, native } from './native';
@@ -65,9 +66,6 @@ const HYBRID_QUERY: Schema<Api.HybridQuery> = { vector: 'any', text: 'string' };
 const WEIGHTS: Schema<Api.Weights> = { vector: 'number', text: 'number' };
 /** Characters of a text: what one may have in bytes, which the engine then refuses. */
 const TEXT_LENGTH = 2 ** 22;
-
-/** Larger is better. */
-const SCORE = { cosine: (d: number) => 1 - d, dot: (d: number) => 0 - d, l2: (d: number) => 1 / (1 + d) };
 
 /**
  * Opens a collection: in memory, or in a folder of its own, which is made when there is none. Options left out are the
@@ -205,7 +203,7 @@ class NativeBacked {
     try {
       for (let from = 0; from < ids.length; from += size) {
         const page = ids.slice(from, from + size);
-        found.push(...this.#rows(await across(() => cursor.get(page, metadata, vector))));
+        found.push(...toRows(await across(() => cursor.get(page, metadata, vector)), this.dim));
       }
     } finally {
       cursor.release();
@@ -230,7 +228,7 @@ class NativeBacked {
       for (;;) {
         const rows = await across(() => cursor.next(rowsIn(PAGE, this.dim), metadata, vector));
         if (rows.ids.length === 0) return;
-        for (const row of this.#rows(rows)) if (this.#open) yield row;
+        for (const row of toRows(rows, this.dim)) if (this.#open) yield row;
       }
     } finally {
       cursor.release();
@@ -240,13 +238,17 @@ class NativeBacked {
   async search(query: unknown, options?: unknown) {
     const { signal, how } = readSearch(options, SEARCH);
     const floats = readQuery(query, this.dim);
-    return this.#rows(await cancellable((token) => this.#open.search(floats, how, token), signal));
+    return toHits(await cancellable((token) => this.#open.search(floats, how, token), signal), this);
   }
 
   searchSync(query: unknown, options?: unknown) {
     const { how } = readSearch(options, SEARCH_SYNC);
     const floats = readQuery(query, this.dim);
-    return this.#rows(across(() => this.#open.searchSync(floats, how)));
+    const open = this.#open;
+    return toHits(
+      across(() => open.searchSync(floats, how)),
+      this,
+    );
   }
 
   async searchBatch(queries: unknown, options?: unknown): Promise<Api.BatchHits> {
@@ -260,21 +262,21 @@ class NativeBacked {
   async searchText(text: unknown, options?: unknown) {
     const { signal, how } = readSearch(options, TEXT);
     const words = readText(text, 'text');
-    return this.#rows(await cancellable((token) => this.#open.searchText(words, how, token), signal));
+    return toHits(await cancellable((token) => this.#open.searchText(words, how, token), signal), this);
   }
 
   async searchHybrid(query: unknown, options?: unknown) {
-    const { signal, how } = readSearch(options, HYBRID);
+    const { signal, how, rrfK, weights } = readSearch(options, HYBRID);
     const { vector, text } = readOptions(required(query, 'object', 'query') as object, HYBRID_QUERY, 'query');
     const [floats, words] = [readQuery(vector, this.dim, 'query.vector'), readText(text, 'query.text')];
-    const fusion = { rrfK: how.rrfK, ...readOptions(how.weights, WEIGHTS, 'weights') };
+    const fusion = { ...(rrfK !== undefined && { rrfK }), ...readOptions(weights, WEIGHTS, 'weights') };
     const find = (token: Token) => this.#open.searchHybrid(floats, words, how, fusion, token);
-    return this.#rows(await cancellable(find, signal));
+    return toHits(await cancellable(find, signal), this);
   }
 
   async similar(id: unknown, options?: unknown) {
     const { signal, how } = readSearch(options, SEARCH);
-    return this.#rows(await cancellable((token) => this.#open.similar(readId(id), how, token), signal));
+    return toHits(await cancellable((token) => this.#open.similar(readId(id), how, token), signal), this);
   }
 
   async explain(query: unknown, options?: unknown): Promise<Api.Explain> {
@@ -354,36 +356,9 @@ class NativeBacked {
   }
 
   /** Zips columns into rows. Each vector gets memory of its own, to be kept or transferred alone. */
-  #rows({ ids, distances, scores, metadata, vectors }: Rows): unknown[] {
-    const parsed = metadata === undefined ? undefined : parse(metadata, ids.length);
-    return ids.map((id, i) => {
-      if (id === null) return undefined;
-      const distance = distances[i];
-      const row: Record<string, unknown> = { id };
-      if (distance !== undefined) {
-        row.distance = distance;
-        row.score = scores[i] ?? SCORE[this.metric](distance);
-      }
-      if (parsed) row.metadata = parsed[i];
-      if (vectors) row.vector = vectors.slice(i * this.dim, (i + 1) * this.dim);
-      return row;
-    });
-  }
 }
 
 traceable(NativeBacked.prototype);
-
-/** So many rows' metadata. The text of a file may be anything, if somebody made its checksums right. */
-function parse(text: string, rows: number): unknown[] {
-  let [parsed, cause]: [unknown, unknown] = [undefined, undefined];
-  try {
-    parsed = JSON.parse(text);
-  } catch (error) {
-    cause = error;
-  }
-  if (Array.isArray(parsed) && parsed.length === rows) return parsed;
-  throw new AuspexError('ERR_CORRUPT', 'the log is damaged: metadata of a row are not JSON', { cause });
-}
 
 const toIds = (what: unknown) => (typeof what === 'string' ? [readId(what)] : readIds(what));
 
@@ -395,21 +370,21 @@ function readText(given: unknown, name: string): string {
 }
 
 function readSearch(given: unknown, schema: Partial<Schema<Search & Hybrid>>) {
-  const {
-    include,
-    signal,
-    filter,
-    groupBy,
-    diversify,
-    exact = false,
-    ...rest
-  } = readOptions<Search & Hybrid>(given, schema as Schema<Search & Hybrid>);
-  const text = filter === undefined ? {} : { filter: readFilter(filter) };
-  const shape = {
+  const read = readOptions<Search & Hybrid>(given, schema as Schema<Search & Hybrid>);
+  const { k, efSearch, exact = false, filter, offset, maxDistance, groupBy, diversify, include, signal } = read;
+  const { metadata, vector } = readInclude(include);
+  const how: Query = { flags: Number(exact) + 2 * Number(metadata) + 4 * Number(vector) };
+  if (k !== undefined) how.k = k;
+  if (efSearch !== undefined) how.efSearch = efSearch;
+  const more = {
+    ...(filter !== undefined && { filter: readFilter(filter) }),
+    ...(offset !== undefined && { offset }),
+    ...(maxDistance !== undefined && { maxDistance }),
     ...(groupBy && { groupBy: readGroups(groupBy) }),
     ...(diversify && { diversify: readOptions<Api.Diversify>(diversify, DIVERSIFY, 'diversify') }),
   };
-  return { signal, how: { ...rest, ...text, ...shape, exact, ...readInclude(include) } };
+  if (Object.keys(more).length > 0) how.more = more;
+  return { signal, how, rrfK: read.rrfK, weights: read.weights };
 }
 
 function readGroups(given: unknown): Api.GroupBy {
@@ -425,4 +400,7 @@ function readNumbers(given: unknown, name: string): number[] {
   return Array.from(given, (value: unknown, i) => required(value, 'number', `${name}[${i}]`) as number);
 }
 
-const readInclude = (given: unknown) => ({ metadata: true, vector: false, ...readOptions(given, INCLUDE, 'include') });
+function readInclude(given: unknown) {
+  const { metadata = true, vector = false } = given === undefined ? {} : readOptions(given, INCLUDE, 'include');
+  return { metadata, vector };
+}

@@ -9,18 +9,18 @@ export type Schema<T> = { readonly [K in keyof T]-?: Kind };
 export function readOptions<T>(given: unknown = {}, schema: Schema<T>, name = 'options'): Partial<T> {
   const read: Partial<T> = {};
   if (typeof given !== 'object' || given === null || Array.isArray(given)) throw typeError(name, 'an object', given);
-  const known = Object.keys(schema) as (keyof T & string)[];
-  const key = Object.keys(given).find((each) => !(known as string[]).includes(each));
-  if (key !== undefined) {
-    const nearest = known.reduce((best, next) => (likeness(key, next) > likeness(key, best) ? next : best));
-    const message = `${name} has no ${JSON.stringify(key.slice(0, 64))}: did you mean ${nearest}? Known: ${known.join(', ')}`;
-    throw coded(new TypeError(message));
-  }
-  for (const key of known) {
+  for (const key of Object.keys(given)) if (!Object.hasOwn(schema, key)) throw unknown(key, Object.keys(schema), name);
+  for (const key of Object.keys(schema) as (keyof T & string)[]) {
     const value = (given as Partial<T>)[key];
     if (value !== undefined) read[key] = required(value, schema[key], name === 'options' ? key : `${name}.${key}`);
   }
   return read;
+}
+
+function unknown(key: string, known: string[], name: string): Error {
+  const nearest = known.reduce((best, next) => (likeness(key, next) > likeness(key, best) ? next : best));
+  const message = `${name} has no ${JSON.stringify(key.slice(0, 64))}: did you mean ${nearest}? Known: ${known.join(', ')}`;
+  return coded(new TypeError(message));
 }
 
 /** The value when it is what it must be. */

@@ -8,7 +8,7 @@ use napi_derive::napi;
 
 use crate::Token;
 use crate::floats::Floats;
-use crate::hits::{ManyHits, Rows};
+use crate::hits::{ManyHits, Nearest, Rows};
 use crate::job::{Failure, Job, Result};
 
 /// How a collection is built and searched. The engine checks the numbers and knows the defaults.
@@ -88,8 +88,16 @@ pub struct Query {
     pub k: Option<f64>,
     /// Candidates held.
     pub ef_search: Option<f64>,
-    /// Whether to read every row.
-    pub exact: bool,
+    /// Bits: 1 to read every row, 2 for metadata, 4 for floats. One number, since each property takes time to read.
+    pub flags: u32,
+    /// What few searches ask for.
+    pub more: Option<More>,
+}
+
+/// What few searches ask for.
+#[napi(object, object_to_js = false)]
+#[derive(Default)]
+pub struct More {
     /// The JSON text of a filter.
     pub filter: Option<String>,
     /// Nearer rows to leave out.
@@ -100,30 +108,32 @@ pub struct Query {
     pub group_by: Option<GroupBy>,
     /// Hits that differ.
     pub diversify: Option<Diversify>,
-    /// Whether metadata comes back.
+}
+
+/// What a hit brings along besides its id and its numbers.
+#[derive(Clone, Copy)]
+pub struct Include {
+    /// Its metadata.
     pub metadata: bool,
-    /// Whether the floats come back.
+    /// Its floats.
     pub vector: bool,
 }
 
 impl Query {
-    fn options(&self) -> auspex_engine::SearchOptions {
-        auspex_engine::SearchOptions {
+    fn read(self) -> (auspex_engine::SearchOptions, Include) {
+        let More { filter, offset, max_distance, group_by, diversify } = self.more.unwrap_or_default();
+        let options = auspex_engine::SearchOptions {
             k: self.k,
             ef_search: self.ef_search,
-            exact: self.exact,
-            filter: self.filter.clone(),
-            offset: self.offset,
-            max_distance: self.max_distance,
-            group_by: self
-                .group_by
-                .as_ref()
-                .map(|groups| auspex_engine::GroupBy { field: groups.field.clone(), size: groups.size }),
-            diversify: self
-                .diversify
-                .as_ref()
+            exact: self.flags & 1 != 0,
+            filter,
+            offset,
+            max_distance,
+            group_by: group_by.map(|groups| auspex_engine::GroupBy { field: groups.field, size: groups.size }),
+            diversify: diversify
                 .map(|diverse| auspex_engine::Diversify { lambda: diverse.lambda, fetch: diverse.fetch }),
-        }
+        };
+        (options, Include { metadata: self.flags & 2 != 0, vector: self.flags & 4 != 0 })
     }
 }
 
@@ -400,36 +410,37 @@ impl NativeCollection {
     }
 
     /// The nearest rows.
-    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<Nearest>")]
     pub fn search(&self, vector: Floats, query: Query, token: &Token) -> Result<AsyncTask<Job>> {
         let (engine, vector, token) = (self.engine.clone(), vector.copy()?, token.0.clone());
-        let options = query.options();
-        Ok(Job::run(move || Rows::of_hits(&engine.search(&vector, &options, &token)?, &query), |rows| rows))
+        let (options, include) = query.read();
+        Ok(Job::run(move || Nearest::of(&engine.search(&vector, &options, &token)?, include), |hits| hits))
     }
 
     /// The same on the calling thread.
     #[napi(catch_unwind)]
-    pub fn search_sync(&self, vector: Floats, query: Query) -> Result<Rows> {
-        let hits = self.engine.search(&vector.copy()?, &query.options(), &auspex_engine::Token::default())?;
-        Ok(Rows::of_hits(&hits, &query)?)
+    pub fn search_sync(&self, vector: Floats, query: Query) -> Result<Nearest> {
+        let (options, include) = query.read();
+        let hits = self.engine.search(&vector.copy()?, &options, &auspex_engine::Token::default())?;
+        Ok(Nearest::of(&hits, include)?)
     }
 
     /// The rows nearest to a row.
-    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<Nearest>")]
     pub fn similar(&self, id: String, query: Query, token: &Token) -> AsyncTask<Job> {
-        let (engine, options, token) = (self.engine.clone(), query.options(), token.0.clone());
-        Job::run(move || Rows::of_hits(&engine.similar(&id, &options, &token)?, &query), |rows| rows)
+        let (engine, (options, include), token) = (self.engine.clone(), query.read(), token.0.clone());
+        Job::run(move || Nearest::of(&engine.similar(&id, &options, &token)?, include), |hits| hits)
     }
 
     /// The rows that have words of a text.
-    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<Nearest>")]
     pub fn search_text(&self, text: String, query: Query, token: &Token) -> AsyncTask<Job> {
-        let (engine, options, token) = (self.engine.clone(), query.options(), token.0.clone());
-        Job::run(move || Rows::of_hits(&engine.search_text(&text, &options, &token)?, &query), |rows| rows)
+        let (engine, (options, include), token) = (self.engine.clone(), query.read(), token.0.clone());
+        Job::run(move || Nearest::of(&engine.search_text(&text, &options, &token)?, include), |hits| hits)
     }
 
     /// The nearest rows and those that have words of a text, as one list.
-    #[napi(catch_unwind, ts_return_type = "Promise<Rows>")]
+    #[napi(catch_unwind, ts_return_type = "Promise<Nearest>")]
     pub fn search_hybrid(
         &self,
         vector: Floats,
@@ -440,10 +451,11 @@ impl NativeCollection {
     ) -> Result<AsyncTask<Job>> {
         let (engine, vector, token) = (self.engine.clone(), vector.copy()?, token.0.clone());
         let Fusion { rrf_k, vector: near, text: fit } = fusion;
-        let (options, fusion) = (query.options(), auspex_engine::FusionOptions { rrf_k, vector: near, text: fit });
+        let fusion = auspex_engine::FusionOptions { rrf_k, vector: near, text: fit };
+        let (options, include) = query.read();
         Ok(Job::run(
-            move || Rows::of_hits(&engine.search_hybrid(&vector, &text, &options, &fusion, &token)?, &query),
-            |rows| rows,
+            move || Nearest::of(&engine.search_hybrid(&vector, &text, &options, &fusion, &token)?, include),
+            |hits| hits,
         ))
     }
 
@@ -451,15 +463,16 @@ impl NativeCollection {
     #[napi(catch_unwind, ts_return_type = "Promise<ManyHits>")]
     pub fn search_batch(&self, vectors: Floats, query: Query, token: &Token) -> Result<AsyncTask<Job>> {
         let (engine, vectors, token) = (self.engine.clone(), vectors.copy()?, token.0.clone());
-        Ok(Job::run(move || engine.search_batch(&vectors, &query.options(), &token), ManyHits::from))
+        let (options, _) = query.read();
+        Ok(Job::run(move || engine.search_batch(&vectors, &options, &token), ManyHits::from))
     }
 
     /// The plan a search runs, with the counts of that run.
     #[napi(catch_unwind, ts_return_type = "Promise<Explain>")]
     pub fn explain(&self, vector: Floats, query: Query) -> Result<AsyncTask<Job>> {
-        let (engine, vector) = (self.engine.clone(), vector.copy()?);
+        let (engine, vector, (options, _)) = (self.engine.clone(), vector.copy()?, query.read());
         Ok(Job::run(
-            move || engine.explain(&vector, &query.options()),
+            move || engine.explain(&vector, &options),
             |ran| Explain {
                 plan: ran.plan,
                 matching: ran.matching.map(|rows| rows as f64),

@@ -1,4 +1,4 @@
-//! Float arrays in, typed arrays out: the one place that touches memory of JavaScript's.
+//! Float arrays in, typed arrays and texts out: the one place that touches memory of JavaScript's.
 
 use auspex_engine::{Code, Error};
 use napi::bindgen_prelude::{FromNapiValue, Function, JsObjectValue, ToNapiValue, TypeName, ValidateNapiValue};
@@ -96,6 +96,24 @@ fn locate<T: Element>(env: sys::napi_env, array: sys::napi_value) -> Option<(*mu
 impl<T: Element> ToNapiValue for Copied<T> {
     unsafe fn to_napi_value(env: sys::napi_env, Copied(from): Self) -> napi::Result<sys::napi_value> {
         copy_into_v8(Env::from_raw(env), &from)
+    }
+}
+
+/// Units of a string of JavaScript's, one byte each where none is larger.
+pub enum Units {
+    /// Latin-1.
+    Narrow(Vec<u8>),
+    /// UTF-16.
+    Wide(Vec<u16>),
+}
+
+impl ToNapiValue for Units {
+    unsafe fn to_napi_value(env: sys::napi_env, units: Self) -> napi::Result<sys::napi_value> {
+        let env = Env::from_raw(env);
+        Ok(match units {
+            Units::Narrow(units) => env.create_string_latin1(units)?.raw(),
+            Units::Wide(units) => env.create_string_utf16(units)?.raw(),
+        })
     }
 }
 

@@ -3,19 +3,68 @@
 use auspex_engine::{BatchHits, Code, Error, Found, Hits};
 use napi_derive::napi;
 
-use crate::collection::Query;
-use crate::floats::Copied;
+use crate::collection::Include;
+use crate::floats::{Copied, Units};
 
-/// Rows found by nearness, by id or in order.
+/// Rows found by nearness or by words, best first. Ids and numbers cross as one string: a value for each costs more than
+/// the search.
+///
+/// ```text
+/// 1 when there are scores, else 0 | distances, f32 | scores, f64 | lengths of ids, u16 | ids
+/// ```
+/// A unit of the string is a byte of a number, little-endian, or a UTF-16 unit of an id.
+#[napi(object, object_from_js = false)]
+pub struct Nearest {
+    /// How many.
+    pub count: u32,
+    /// Their ids, distances (NaN where only a text found the row) and, where a text was asked for, scores.
+    #[napi(ts_type = "string")]
+    pub packed: Units,
+    /// The JSON text of an array, one entry a row.
+    pub metadata: Option<String>,
+    /// `dim` floats a row.
+    #[napi(ts_type = "Float32Array")]
+    pub vectors: Option<Copied<f32>>,
+}
+
+impl Nearest {
+    /// What is asked for of `hits`.
+    pub fn of(hits: &Hits, include: Include) -> auspex_engine::Result<Nearest> {
+        let rows = 0..hits.len();
+        let ids = || rows.clone().map(|i| hits.id(i));
+        let narrow = ids().all(str::is_ascii);
+        let length = |id: &str| if narrow { id.len() } else { id.encode_utf16().count() };
+        let units = 1 + 14 * hits.len() + ids().map(length).sum::<usize>();
+        if units > LONGEST {
+            let message = format!("{} hits with their ids are {units} characters: ask for fewer", hits.len());
+            return Err(Error { code: Code::Memory, message });
+        }
+        let mut bytes = vec![u8::from(!hits.scores.is_empty())];
+        bytes.extend(hits.distances.iter().flat_map(|distance| distance.to_le_bytes()));
+        bytes.extend(hits.scores.iter().flat_map(|score| score.to_le_bytes()));
+        // An id has at most 1,024 bytes.
+        bytes.extend(ids().flat_map(|id| (length(id) as u16).to_le_bytes()));
+        let packed = if narrow {
+            ids().for_each(|id| bytes.extend_from_slice(id.as_bytes()));
+            Units::Narrow(bytes)
+        } else {
+            Units::Wide(bytes.into_iter().map(u16::from).chain(ids().flat_map(str::encode_utf16)).collect())
+        };
+        Ok(Nearest {
+            count: hits.len() as u32,
+            packed,
+            metadata: include.metadata.then(|| json_array(rows.clone().map(|i| hits.metadata(i)))).transpose()?,
+            vectors: include.vector.then(|| Copied(rows.flat_map(|i| hits.vector(i)).copied().collect())),
+        })
+    }
+}
+
+/// Rows found by id or in order.
 #[napi(object, object_from_js = false)]
 pub struct Rows {
     /// `null` where no row has the id asked for.
     #[napi(ts_type = "(string | null)[]")]
     pub ids: Vec<Option<String>>,
-    /// One a hit, NaN where only a text found it; empty for rows found otherwise.
-    pub distances: Vec<f64>,
-    /// One a hit where a text was asked for; else empty, since distances tell them.
-    pub scores: Vec<f64>,
     /// The JSON text of an array, one entry a row.
     pub metadata: Option<String>,
     /// `dim` floats a row.
@@ -24,18 +73,6 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Nearest or best first.
-    pub fn of_hits(hits: &Hits, query: &Query) -> auspex_engine::Result<Rows> {
-        let n = hits.len();
-        Ok(Rows {
-            ids: (0..n).map(|i| Some(hits.id(i).to_owned())).collect(),
-            distances: hits.distances.iter().map(|&distance| f64::from(distance)).collect(),
-            scores: hits.scores.clone(),
-            metadata: query.metadata.then(|| json_array((0..n).map(|i| hits.metadata(i)))).transpose()?,
-            vectors: query.vector.then(|| Copied((0..n).flat_map(|i| hits.vector(i)).copied().collect())),
-        })
-    }
-
     /// One entry for each id asked for, or each row in order; a missing row has zeros and `null`.
     pub fn of_found(found: &Found, dim: usize, metadata: bool, vector: bool) -> auspex_engine::Result<Rows> {
         let n = found.len();
@@ -45,8 +82,6 @@ impl Rows {
         let texts = (0..n).map(|i| some(i).map_or("null", |i| found.metadata(i)));
         Ok(Rows {
             ids: (0..n).map(|i| some(i).map(|i| found.id(i).to_owned())).collect(),
-            distances: Vec::new(),
-            scores: Vec::new(),
             metadata: metadata.then(|| json_array(texts)).transpose()?,
             vectors: vector.then(|| Copied((0..n).flat_map(floats).copied().collect())),
         })
