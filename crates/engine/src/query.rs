@@ -32,7 +32,7 @@ const SCAN_ROWS_PER_EF: usize = 16;
 const SCAN_ROWS_PER_EF_SQUARED: usize = 32;
 /// Candidates re-scored beyond `k` at least: what codes put in the wrong order lies near the border. More are when
 /// the codes cannot tell them from the one there.
-const RESCORED_BEYOND: usize = 10;
+const RESCORED_BEYOND: usize = 4;
 
 /// How a query is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
