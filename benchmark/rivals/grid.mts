@@ -25,7 +25,7 @@ export const RIVALS: readonly Rival[] = [
   {
     name: 'auspex',
     language: 'javascript',
-    builds: [{ m }, { m, batch: 10_000 }, { m: 24 }],
+    builds: [{ m }, { m, quantization: 'sq4' }, { m, batch: 10_000 }, { m: 24 }],
     quick: true,
   },
   { name: 'auspex, in a folder', language: 'javascript', builds: [{ m, folder: 'commit', batch: 10_000 }] },
