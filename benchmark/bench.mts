@@ -7,7 +7,7 @@ import { type BatchHits, type LocalCollection, type OpenOptions, open } from 'au
 import { add, complete, configure, suite } from 'benny';
 import { cut, type DataSet, readSet } from './data.mts';
 import { machine } from './machine.mts';
-import { insertAll, type Latency, latency, memory, recall, round, timed } from './meter.mts';
+import { insertAll, type Latency, latency, memory, recall, round, timed, watched } from './meter.mts';
 import { table, whole } from './screen.mts';
 
 interface Flags {
@@ -19,7 +19,8 @@ interface Flags {
   json?: string;
 }
 
-const BATCHES = [10_000, 1000, 100];
+/** Rows a batch; all at once come first, and what is measured after that is that collection. */
+const BATCHES = [Number.POSITIVE_INFINITY, 10_000, 1000, 100];
 const EF_SEARCH = [16, 32, 64, 100, 128, 200, 256, 400];
 const FULL = { rows: Number.POSITIVE_INFINITY, queries: 1000, passes: 5, singles: 1000, seconds: 2 };
 const QUICK = { rows: 25_000, queries: 300, passes: 2, singles: 200, seconds: 0.3 };
@@ -28,14 +29,20 @@ const QUICK = { rows: 25_000, queries: 300, passes: 2, singles: 200, seconds: 0.
 const GOALS = {
   set: 'sift128-100k',
   stream: new Map([
-    [10_000, 8000],
-    [1000, 8000],
-    [100, 5000],
+    [100_000, 120_000],
+    [10_000, 60_000],
+    [1000, 40_000],
+    [100, 20_000],
   ]),
-  recallAt1: 0.95,
-  recallAt10: 0.95,
+  recallAt1: 0.97,
+  recallAt10: 0.97,
   recallAt100: 0.98,
-  p50: 100,
+  /** Microseconds. */
+  searchSync: 100,
+  added: 3,
+  upsert: 100,
+  /** Times what the collection takes in the end. */
+  peak: 2,
 };
 
 type Scale = typeof FULL;
@@ -56,10 +63,10 @@ ${set.name}${quick ? ' (a part)' : ''}: ${whole(rows)} rows, ${whole(set.queries
 options: ${parameters.join(', ') || 'the defaults'}`);
 
   const how = { dim: set.dim, metric: set.metric, ...options };
-  const { streams, collection } = await insertion(set, how);
+  const { streams, collection, grown } = await insertion(set, how);
   const results = {
     streams,
-    memory: await footprint(collection, set),
+    memory: await footprint(collection, set, grown),
     searches: await searches(collection, set, scale),
     overhead: await overhead(collection, set, scale),
     batches: await batches(collection, set, scale),
@@ -73,19 +80,24 @@ options: ${parameters.join(', ') || 'the defaults'}`);
   if (json) writeFileSync(json, `${JSON.stringify(report, undefined, 2)}\n`);
 }
 
-/** From empty to full in batches of one size after another; the last collection is kept. */
+/** From empty to full in batches of one size after another; the first collection is kept. */
 async function insertion(set: DataSet, options: OpenOptions & { dim: number }) {
   const rows = set.base.length / set.dim;
   const streams = [];
-  let collection = await open(options);
-  for (const batch of BATCHES) {
-    await collection.close();
-    collection = await open(options);
-    const { ms, cpuMs } = await insertAll(collection, set, batch, `Inserting by ${whole(batch)}`);
+  const kept = await open(options);
+  let grown = 0;
+  for (const most of BATCHES) {
+    const batch = Math.min(rows, most);
+    const collection: LocalCollection = streams.length === 0 ? kept : await open(options);
+    const insert = () => insertAll(collection, set, batch, `Inserting by ${whole(batch)}`);
+    const { result, grown: more } = await watched(insert);
+    const { ms, cpuMs } = result;
+    if (collection === kept) grown = more;
     const rowsPerCpuSecond = Math.round((1000 * rows) / cpuMs);
     const rowsPerSecond = Math.round((1000 * rows) / ms);
     const hits = await collection.searchBatch(set.queries, { k: 10 });
     streams.push({ batch, ms, cpuMs, rowsPerCpuSecond, rowsPerSecond, recallAt10: recallOf(hits, set) });
+    if (collection !== kept) await collection.close();
   }
   section(
     'Insertion from empty, each batch awaited; recall@10 at the default efSearch',
@@ -99,19 +111,25 @@ async function insertion(set: DataSet, options: OpenOptions & { dim: number }) {
       at.recallAt10.toFixed(4),
     ]),
   );
-  return { streams, collection };
+  return { streams, collection: kept, grown };
 }
 
-async function footprint(collection: LocalCollection, set: DataSet) {
+async function footprint(collection: LocalCollection, set: DataSet, grown: number) {
   const { bytes, meanDegree, layers, unreachable } = await collection.stats();
   const ratio = round(bytes.ram / set.base.byteLength, 3);
-  const result = { collection: bytes.ram, ratio, ...memory(), meanDegree, layers, unreachable };
+  const peak = round(grown / bytes.ram, 2);
+  const result = { collection: bytes.ram, ratio, grown, peak, ...memory(), meanDegree, layers, unreachable };
   section(
-    'Memory after that',
+    'Memory of the collection that was built at once',
     ['', 'MB', 'of the floats'],
     ['the floats', whole(set.base.byteLength / 1e6), '1.00'],
     ['the collection', whole(bytes.ram / 1e6), ratio.toFixed(2)],
-    ['the process, data set included', whole(result.rss / 1e6), (result.rss / set.base.byteLength).toFixed(2)],
+    ['what the process grew by meanwhile, at most', whole(grown / 1e6), (grown / set.base.byteLength).toFixed(2)],
+    [
+      'the process after all, data set included',
+      whole(result.rss / 1e6),
+      (result.rss / set.base.byteLength).toFixed(2),
+    ],
   );
   return result;
 }
@@ -281,12 +299,14 @@ async function upserts(collection: LocalCollection, set: DataSet, { singles }: S
 }
 
 interface Results {
-  streams: { batch: number; rowsPerCpuSecond: number; recallAt10: number }[];
-  searches: ({ k: number; efSearch: number | undefined; recall: number } & Latency)[];
+  streams: { batch: number; rowsPerCpuSecond: number }[];
+  searches: { k: number; efSearch: number | undefined; recall: number; p50: number }[];
+  memory: { peak: number };
+  overhead: { tenRows: Latency; tenRowsEngine: Latency };
+  upserts: Latency[];
 }
 
-/** Compares the figures with what they must reach. */
-function judge({ streams, searches }: Results) {
+function judge({ streams, searches, memory, overhead, upserts }: Results) {
   const at = (k: number, efSearch?: number) => searches.find((point) => point.k === k && point.efSearch === efSearch);
   const goals = [
     ...streams.map(({ batch, rowsPerCpuSecond }) => ({
@@ -298,12 +318,18 @@ function judge({ streams, searches }: Results) {
     { goal: 'recall@10', wanted: GOALS.recallAt10, got: at(10)?.recall ?? 0 },
     { goal: 'recall@100 at efSearch 200', wanted: GOALS.recallAt100, got: at(100, 200)?.recall ?? 0 },
   ].map((line) => ({ ...line, ok: line.got >= line.wanted }));
-  const p50 = at(10)?.p50 ?? Number.NaN;
-  goals.push({ goal: 'p50 of searchSync, us, below', wanted: GOALS.p50, got: p50, ok: p50 < GOALS.p50 });
+  const { tenRows, tenRowsEngine } = overhead;
+  const most: [string, number, number | undefined][] = [
+    ['searchSync, p50, us', GOALS.searchSync, at(10)?.p50],
+    ['what searchSync adds, us', GOALS.added, round(tenRows.mean - tenRowsEngine.mean, 2)],
+    ['upsert of a new row, p50, us', GOALS.upsert, upserts[0]?.p50],
+    ['most memory while building, times the collection', GOALS.peak, memory.peak],
+  ];
+  for (const [goal, wanted, got = Number.NaN] of most) goals.push({ goal, wanted, got, ok: got <= wanted });
   section(
     'Goals',
     ['', 'wanted', 'measured', ''],
-    ...goals.map((line) => [line.goal, String(line.wanted), String(line.got), line.ok ? 'reached' : 'MISSED']),
+    ...goals.map((line) => [line.goal, String(line.wanted), String(line.got), line.ok ? 'reached' : 'missed']),
   );
   return goals;
 }

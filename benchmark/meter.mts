@@ -71,6 +71,21 @@ export function recall(found: readonly (readonly string[])[], truth: readonly (r
   return round(hits / all, 4);
 }
 
+/** Runs work, and looks every few milliseconds how large the process has become. */
+export async function watched<T>(work: () => Promise<T>): Promise<{ result: T; grown: number }> {
+  const before = memory().rss;
+  let most = before;
+  const timer = setInterval(() => {
+    most = Math.max(most, process.memoryUsage.rss());
+  }, 2);
+  try {
+    const result = await work();
+    return { result, grown: Math.max(most, process.memoryUsage.rss()) - before };
+  } finally {
+    clearInterval(timer);
+  }
+}
+
 /** Bytes of this process: now, without garbage, and the most so far. */
 export function memory(): { rss: number; peakRss: number } {
   setFlagsFromString('--expose-gc');
