@@ -284,7 +284,7 @@ fn apply(context: &Context, grown: &GraphView, layer: usize, first: u32, fresh: 
     let mut groups: Vec<&[(u32, u32, f32)]> = back.chunk_by(|a, b| a.0 == b.0).collect();
     context.workers.for_each_chunk(
         &mut groups,
-        16,
+        32,
         || (Vec::new(), Lists::default()),
         |(newcomers, lists), _, piece| {
             let window = links.window();

@@ -117,8 +117,9 @@ impl Visited {
         }
         self.len = 0;
         if self.bits.len() * 64 < slots {
-            self.bits.resize(slots.next_power_of_two().div_ceil(64), 0);
-            self.seen.resize(self.bits.len() * 64 + 1, 0);
+            // New ones, which the system gives zeroed: of what no walk touches nothing becomes memory.
+            self.bits = vec![0; slots.next_power_of_two().div_ceil(64)];
+            self.seen = vec![0; self.bits.len() * 64 + 1];
         }
     }
 
