@@ -19,7 +19,7 @@ use crate::graph::bulk::{Pairs, further};
 use crate::graph::layer::PROTECTED;
 use crate::graph::partition::{Block, in_order, partition};
 use crate::graph::quality::Quality;
-use crate::graph::search::{Candidate, Walk};
+use crate::graph::search::{Candidate, Walks};
 use crate::graph::select::{Lists, select_neighbors};
 use crate::graph::{GraphView, GraphWriter, LAYERS, level};
 use crate::options::Config;
@@ -141,7 +141,7 @@ pub(crate) fn link(
     graph.cover(last + 1)?;
     let frozen =
         GraphView { graph: graph.graph(), codes: codes.codes().clone(), slots: graph.slots(), quality: Quality::GOOD };
-    find(context, &frozen, &group.block, &mut group.newcomers);
+    find(context, &frozen, &graph.walks, &group.block, &mut group.newcomers);
 
     let first = frozen.slots;
     let mut nodes = Vec::with_capacity(group.newcomers.len());
@@ -182,37 +182,43 @@ pub(crate) fn link(
 }
 
 /// Step one: the nearest slots of each newcomer on each of its layers, and whether its vector is there already.
-fn find(context: &Context, frozen: &GraphView, block: &Block, newcomers: &mut [Newcomer]) {
+fn find(context: &Context, frozen: &GraphView, walks: &Walks, block: &Block, newcomers: &mut [Newcomer]) {
     if frozen.nodes() == 0 {
         return;
     }
     let ef = context.config.ef_construction;
-    context.workers.for_each_chunk(newcomers, 32, Walk::default, |walk, first, piece| {
-        for (i, newcomer) in piece.iter_mut().enumerate() {
-            let scorer = frozen.codes.scorer_of(newcomer.row, block.code(first + i), &block.moments[first + i]);
-            let mut entry = 0;
-            for layer in (0..frozen.height()).rev() {
-                let (links, slots) = (&frozen.graph.layers[layer], frozen.slots[layer]);
-                if layer > newcomer.level {
-                    entry = links.down(walk.descend(links, slots, &scorer, entry));
-                    continue;
+    context.workers.for_each_chunk(
+        newcomers,
+        32,
+        || walks.lend(),
+        |walk, first, piece| {
+            for (i, newcomer) in piece.iter_mut().enumerate() {
+                let scorer = frozen.codes.scorer_of(newcomer.row, block.code(first + i), &block.moments[first + i]);
+                let mut entry = 0;
+                for layer in (0..frozen.height()).rev() {
+                    let (links, slots) = (&frozen.graph.layers[layer], frozen.slots[layer]);
+                    if layer > newcomer.level {
+                        entry = links.down(walk.descend(links, slots, &scorer, entry));
+                        continue;
+                    }
+                    walk.search_layer(links, slots, &scorer, entry, ef, None);
+                    newcomer.found[layer]
+                        .extend(walk.pool.sorted().iter().map(|c| Candidate::new(c.distance(), c.slot())));
+                    if layer > 0 {
+                        entry = links.down(walk.pool.sorted()[0].slot());
+                    }
                 }
-                walk.search_layer(links, slots, &scorer, entry, ef, None);
-                newcomer.found[layer].extend(walk.pool.sorted().iter().map(|c| Candidate::new(c.distance(), c.slot())));
-                if layer > 0 {
-                    entry = links.down(walk.pool.sorted()[0].slot());
-                }
+                let vector = context.rows.vector(newcomer.row);
+                newcomer.same = newcomer.found[0]
+                    .iter()
+                    .take_while(|candidate| candidate.distance() <= frozen.codes.alike())
+                    .map(|candidate| candidate.slot())
+                    .find(|&node| {
+                        frozen.rows_of(node, u32::MAX).next().is_some_and(|row| same(context.rows.vector(row), vector))
+                    });
             }
-            let vector = context.rows.vector(newcomer.row);
-            newcomer.same = newcomer.found[0]
-                .iter()
-                .take_while(|candidate| candidate.distance() <= frozen.codes.alike())
-                .map(|candidate| candidate.slot())
-                .find(|&node| {
-                    frozen.rows_of(node, u32::MAX).next().is_some_and(|row| same(context.rows.vector(row), vector))
-                });
-        }
-    });
+        },
+    );
 }
 
 /// The links of each newcomer on one layer: from what it found, and from the newcomers nearest to it.

@@ -47,6 +47,7 @@ use crate::codes::Codes;
 use crate::error::Result;
 use crate::graph::layer::{Frozen, Layer, LayerWriter};
 use crate::graph::quality::Quality;
+use crate::graph::search::Walks;
 use crate::rows::Tombstones;
 use crate::storage::checkpoint::{Checkpoint, Section};
 
@@ -154,12 +155,13 @@ pub(crate) struct GraphWriter {
     pub layers: [LayerWriter; LAYERS],
     heads: Writer<AtomicU32>,
     next_same: Writer<AtomicU32>,
+    pub walks: Walks,
 }
 
 impl GraphWriter {
     pub fn new(m: usize) -> GraphWriter {
         let layers = std::array::from_fn(|layer| LayerWriter::new(if layer == 0 { 2 * m } else { m }, layer > 0));
-        GraphWriter { layers, heads: Writer::new(1), next_same: Writer::new(1) }
+        GraphWriter { layers, heads: Writer::new(1), next_same: Writer::new(1), walks: Walks::default() }
     }
 
     /// The graph that a checkpoint kept.
@@ -172,7 +174,7 @@ impl GraphWriter {
             (checkpoint.arena("heads", 1)?, checkpoint.arena("next_same", 1)?);
         let fits = layers.windows(2).all(|pair| pair[1].len() <= pair[0].len()) && layers[0].len() == heads.len();
         let layers = layers.try_into().ok().filter(|_| fits).ok_or_else(|| checkpoint.lacks("heads"))?;
-        Ok(GraphWriter { layers, heads, next_same })
+        Ok(GraphWriter { layers, heads, next_same, walks: Walks::default() })
     }
 
     /// Keeps every layer as it is now for a checkpoint, until [`GraphWriter::thaw`]. Only between two writes.
