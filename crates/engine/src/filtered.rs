@@ -11,9 +11,10 @@
 
 use crate::error::Result;
 use crate::exact::{self, Top};
+use crate::graph::GraphView;
 use crate::graph::filtered::{Asked, rows_per_candidate};
 use crate::graph::search::Counts;
-use crate::matches::Matches;
+use crate::matches::{Matches, has};
 use crate::query::{Plan, Scratch, Search};
 use crate::token::Token;
 
@@ -68,10 +69,10 @@ impl Search<'_> {
         let scorer = graph.codes.query_scorer(code);
         let entry = walk.descend_to(graph, &scorer);
         token.check()?;
-        let (heads, settled) = (graph.heads(), matches.open() == 0);
+        let (heads, sure, settled) = (graph.heads(), matches.sure(), matches.open() == 0);
         let accept = |node: u32| match heads.only(node) {
-            Some(row) if settled => matches.surely(row),
-            _ => graph.rows_of(node, self.view.count).any(|row| matches.contains(row)),
+            Some(row) if settled => has(sure, row),
+            _ => self.has_match(graph, node, matches),
         };
         let asked = Asked { view: graph, scorer, entry, ef, least, share, budget: budget as u64, accept };
         if !filtered.search(&asked, &mut walk.counts) {
@@ -85,6 +86,12 @@ impl Search<'_> {
         walk.counts.rescored = rows.len() as u64;
         self.rescore(query, rows, top);
         Ok(true)
+    }
+
+    /// Whether one of a node's rows matches.
+    #[inline(never)]
+    fn has_match(&self, graph: &GraphView, node: u32, matches: &Matches) -> bool {
+        graph.rows_of(node, self.view.count).any(|row| matches.contains(row))
     }
 
     /// Shows each matching row to `top`.

@@ -103,6 +103,11 @@ impl<'a> Matches<'a> {
         self.known.counts.0
     }
 
+    /// Whether every live row surely matches.
+    pub fn is_all(&self) -> bool {
+        self.len() == self.view.live()
+    }
+
     /// Rows whose metadata decide.
     pub fn open(&self) -> usize {
         self.known.counts.1
@@ -121,13 +126,12 @@ impl<'a> Matches<'a> {
     /// Whether a row matches. Only inside of [`View::checked`].
     #[inline]
     pub fn contains(&self, row: u32) -> bool {
-        self.surely(row) || has(&self.known.open, row) && self.filter.matches(self.view.rows.metadata(row))
+        has(&self.known.sure, row) || has(&self.known.open, row) && self.filter.matches(self.view.rows.metadata(row))
     }
 
-    /// Whether a row is one of those that surely match.
-    #[inline(always)]
-    pub fn surely(&self, row: u32) -> bool {
-        has(&self.known.sure, row)
+    /// Of each row whether it surely matches, a bit each; rows past the end do not.
+    pub fn sure(&self) -> &[u64] {
+        &self.known.sure
     }
 
     /// The rows that surely match, ascending.
@@ -138,7 +142,7 @@ impl<'a> Matches<'a> {
 
 /// Whether a row's bit is set, of those that there are.
 #[inline(always)]
-fn has(bits: &Bits, row: u32) -> bool {
+pub(crate) fn has(bits: &[u64], row: u32) -> bool {
     bits.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
 }
 

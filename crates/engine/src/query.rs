@@ -197,8 +197,8 @@ impl Search<'_> {
         token: &Token,
     ) -> Result<(Done, &'s [Neighbor])> {
         let done = match self.matches {
-            Some(matches) => self.answer_filtered(matches, query, scratch, token)?,
-            None => self.answer(query, scratch, token)?,
+            Some(matches) if !matches.is_all() => self.answer_filtered(matches, query, scratch, token)?,
+            _ => self.answer(query, scratch, token)?,
         };
         let nearest = scratch.top.finish(|a, b| self.tie(a, b));
         let near = nearest.partition_point(|hit| self.is_near(hit.0));

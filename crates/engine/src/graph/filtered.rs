@@ -18,8 +18,9 @@ use crate::codes::{Scorer, mix};
 use crate::graph::GraphView;
 use crate::graph::search::{Candidate, Counts, Visited};
 
-/// Nodes scored in a step from which on no bridge is taken.
+/// Nodes scored in a step from which on no bridge is taken; fewer where few match, and each takes more bridges.
 const ENOUGH: usize = 32;
+const ENOUGH_OF_FEW: usize = 24;
 /// Matching nodes from anywhere that a walk begins at, and draws that are made for them.
 const SEEDS: usize = 16;
 const DRAWS: u64 = 1024;
@@ -30,11 +31,17 @@ const OPPOSED: f64 = 0.4;
 /// Candidates held for each that was asked for, where the filter opposes the query, and at least.
 const MOST: f64 = 3.0;
 const LEAST: f64 = 0.5;
-/// Shares of matching nodes from which on half as many are enough, and from which on the nearest match should be near.
+const LEAST_OF_FEW: f64 = 0.4;
+/// Shares of matching nodes from which on half as many are enough; from which on the nearest match should be near; and
+/// below which few match.
 const MANY: f64 = 0.6;
 const SOME: f64 = 0.3;
-/// Nodes that are scored or tested in the time in which a row is read and compared.
-const PER_ROW: u64 = 3;
+const FEW: f64 = 0.15;
+/// Nodes that are tested in the time in which a row is read and compared, and tests that take as long as one that is scored.
+const TESTS_PER_ROW: u64 = 3;
+const TESTS_PER_SCORE: u64 = 2;
+/// Bridges whose links are on their way while those of one are tested.
+const AHEAD: usize = 4;
 
 /// What a walk is asked.
 pub(crate) struct Asked<'a, S, A> {
@@ -81,9 +88,15 @@ impl FilteredWalk {
         let near = self.begin(asked) / asked.share;
         let against = ((EVEN - near) / (EVEN - OPPOSED)).clamp(0.0, 1.0);
         // Steps of one link, mostly, reach no more than those of any walk.
-        let usual = if asked.share > MANY { 1.0 } else { LEAST };
+        let usual = match asked.share {
+            share if share > MANY => 1.0,
+            share if share < FEW => LEAST_OF_FEW,
+            _ => LEAST,
+        };
         let ef = |of_asked: f64| ((asked.ef as f64 * of_asked) as usize).max(asked.least);
-        self.enough = if against == 0.0 && asked.share > MANY { ENOUGH / 2 } else { ENOUGH };
+        if against == 0.0 && asked.share > MANY {
+            self.enough = ENOUGH / 2;
+        }
         if !self.walk(asked, ef(usual + (MOST - usual) * against), counts) {
             return false;
         }
@@ -101,7 +114,7 @@ impl FilteredWalk {
     /// Looks around where the upper layers lead; returns how many nodes there match.
     fn begin<S: Scorer, A: Fn(u32) -> bool>(&mut self, asked: &Asked<S, A>) -> f64 {
         self.reset(asked.view.nodes() as usize);
-        self.enough = ENOUGH;
+        self.enough = if asked.share < FEW { ENOUGH_OF_FEW } else { ENOUGH };
         self.learn(std::iter::once(asked.entry), asked);
         self.expand(asked.entry, asked);
         self.batch.len() as f64 / self.tested.seen().len() as f64
@@ -123,7 +136,8 @@ impl FilteredWalk {
         let spent = counts.distances;
         loop {
             self.score(&asked.scorer, ef, counts);
-            if (counts.distances - spent + self.tested.seen().len() as u64) / PER_ROW > asked.budget {
+            let scored = counts.distances - spent;
+            if (scored * TESTS_PER_SCORE + self.tested.seen().len() as u64) / TESTS_PER_ROW > asked.budget {
                 return false;
             }
             let Some(Reverse(next)) = self.ahead.pop() else { break };
@@ -179,15 +193,18 @@ impl FilteredWalk {
         self.bridges.clear();
         for node in near() {
             if self.closed[node as usize / 64] >> (node % 64) & 1 == 0 {
-                links.prefetch(node);
                 self.bridges.push(node);
             }
         }
+        self.bridges.iter().take(AHEAD).for_each(|&bridge| links.prefetch(bridge));
         for i in 0..self.bridges.len() {
             if self.batch.len() >= self.enough {
                 return;
             }
             let bridge = self.bridges[i];
+            if let Some(&later) = self.bridges.get(i + AHEAD) {
+                links.prefetch(later);
+            }
             self.closed[bridge as usize / 64] |= 1 << (bridge % 64);
             self.learn(links.of(bridge).filter(|&node| node < nodes), asked);
         }
