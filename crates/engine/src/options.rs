@@ -138,7 +138,7 @@ pub(crate) enum FieldType {
 }
 
 impl FieldType {
-    const ALL: [FieldType; 5] =
+    pub(crate) const ALL: [FieldType; 5] =
         [FieldType::Keyword, FieldType::Keywords, FieldType::Number, FieldType::Boolean, FieldType::Text];
 
     pub const fn name(self) -> &'static str {

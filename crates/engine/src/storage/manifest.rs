@@ -8,9 +8,9 @@
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, shown};
 use crate::memory::ALIGN;
-use crate::options::{Config, DEFAULT_QUANTIZATION, Fields, Metric, Options, Quantization};
+use crate::options::{Config, DEFAULT_QUANTIZATION, FieldType, Fields, Metric, Options, Quantization};
 use crate::storage::disk::Disk;
 
 /// The file.
@@ -148,7 +148,26 @@ impl Manifest {
             return Err(bad("its checksum does not match"));
         }
         let value: Value = serde_json::from_str(body).map_err(|error| bad(&error.to_string()))?;
+        if let Some(unknown) = Manifest::unknown(&value) {
+            let message = format!("the collection has {unknown}, which this version does not know; a newer one does");
+            return Err(Error::new(Code::Version, message));
+        }
         Manifest::parse(&value).ok_or_else(|| bad("a value is missing or out of its range")).map(Some)
+    }
+
+    /// What a newer version may have named that this one lacks.
+    fn unknown(value: &Value) -> Option<String> {
+        let name = |key: &str| value.get(key)?.as_str();
+        let metric = name("metric").filter(|name| Metric::parse(Some(name)).is_err());
+        let codes = name("quantization").filter(|name| Quantization::parse(name).is_err());
+        let fields = value.get("fields").and_then(Value::as_object).into_iter().flatten();
+        let field = fields
+            .filter_map(|(name, kind)| Some((name, kind.as_str()?)))
+            .find(|(_, kind)| FieldType::ALL.iter().all(|known| known.name() != *kind));
+        metric
+            .map(|name| format!("the metric {}", shown(name)))
+            .or_else(|| codes.map(|name| format!("the quantization {}", shown(name))))
+            .or_else(|| field.map(|(name, kind)| format!("the field {} of the type {}", shown(name), shown(kind))))
     }
 
     fn parse(value: &Value) -> Option<Manifest> {
@@ -328,6 +347,37 @@ mod tests {
         ];
         for (i, change) in changes.into_iter().enumerate() {
             assert_eq!(loaded(change).unwrap_err().code, crate::error::Code::Corrupt, "{i}");
+        }
+    }
+
+    #[test]
+    fn names_of_a_newer_version_are_told_as_such() {
+        let written = String::from_utf8(manifest().bytes()).unwrap();
+        let body = written.split_once('\n').unwrap().1;
+        let loaded = |from: &str, to: &str| {
+            let body = body.replace(from, to);
+            assert!(body.contains(to), "{body}");
+            let disk = Heap::default();
+            let text = format!("auspex 1 {:016x}\n{body}", xxh3_64(body.as_bytes()));
+            disk.put(MANIFEST_NEW, text.as_bytes()).unwrap();
+            disk.rename(MANIFEST_NEW, MANIFEST).unwrap();
+            Manifest::load(&disk).map(Option::unwrap)
+        };
+        let none = Fields::parse(&[]).unwrap();
+        assert_eq!(loaded("\"fields\":{}", "\"fields\":{},\"later\":[1]").unwrap().fields, none);
+        for (from, to, name) in [
+            ("\"sq8\"", "\"pq\"", "the quantization \"pq\""),
+            ("\"cosine\"", "\"hamming\"", "the metric \"hamming\""),
+            ("\"fields\":{}", "\"fields\":{\"at\":\"date\"}", "the field \"at\" of the type \"date\""),
+        ] {
+            let error = loaded(from, to).unwrap_err();
+            assert_eq!(error.code, Code::Version, "{to}");
+            assert!(error.message.contains(name), "{}", error.message);
+        }
+        for (from, to) in
+            [("\"sq8\"", "8"), ("\"fields\":{}", "\"fields\":{\"at\":7}"), ("\"fields\":{}", "\"fields\":[]")]
+        {
+            assert_eq!(loaded(from, to).unwrap_err().code, Code::Corrupt, "{to}");
         }
     }
 
