@@ -99,7 +99,11 @@ impl Tombstones {
     /// What a checkpoint kept, of `rows` rows.
     pub fn load(checkpoint: &Checkpoint, rows: usize) -> Result<Tombstones> {
         let mut tombstones = Tombstones::default();
-        for chunk in checkpoint.bytes("tombstones").chunks_exact(CHUNK_WORDS * 8) {
+        let bytes = checkpoint.bytes("tombstones");
+        if checkpoint.part("tombstones").is_none() || !bytes.len().is_multiple_of(CHUNK_WORDS * 8) {
+            return Err(checkpoint.lacks("tombstones"));
+        }
+        for chunk in bytes.chunks_exact(CHUNK_WORDS * 8) {
             let words: [u64; CHUNK_WORDS] = std::array::from_fn(|i| frame::word64(chunk, i * 8));
             let count = words.iter().map(|word| word.count_ones() as usize).sum::<usize>();
             tombstones.chunks.push((count > 0).then(|| Arc::new(words)));

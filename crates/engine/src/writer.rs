@@ -13,6 +13,7 @@ use std::sync::Arc;
 use auspex_kernel::Kernels;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::columns::Columns;
 use crate::compaction::{self, Before, Fixed};
@@ -34,6 +35,9 @@ use crate::text::Text;
 use crate::token::Token;
 use crate::view::View;
 use crate::workers::Workers;
+
+/// The fact of a checkpoint that names the fields which its columns and its text are of.
+const FIELDS: &str = "fields";
 
 /// A write, ready to be committed.
 pub enum Write {
@@ -227,9 +231,18 @@ impl Writer {
         end: Position,
         notices: &mut Vec<String>,
     ) -> Result<Writer> {
+        // Columns and text know fields by their order alone. Version 0.1.0 had none.
+        let fields: Value = config.fields.iter().collect();
+        if checkpoint.fact(FIELDS).map_or(fields != json!({}), |kept| *kept != fields) {
+            return Err(checkpoint.lacks(FIELDS));
+        }
         let rows = RowsWriter::load(config, checkpoint, log.segments(), log.manifest().salt, end)?;
         let (ids, words) = Ids::load(checkpoint, rows.len())?;
         let tombstones = Tombstones::load(checkpoint, rows.len())?;
+        let replaced = |row| rows.rows().superseded(row);
+        if (0..rows.len() as u32).any(|row| replaced(row).is_some_and(|old| !tombstones.contains(old))) {
+            return Err(checkpoint.lacks("tombstones"));
+        }
         let columns = Columns::load(&config.fields, checkpoint, rows.len())?;
         let first = columns.first().unwrap_or(rows.len() as u32);
         if !columns.is_empty() && (0..first).any(|row| !tombstones.contains(row)) {
@@ -323,7 +336,8 @@ impl Writer {
 
     /// The same for the first checkpoint of a copy in another folder.
     pub fn snapshot_into(&self, disk: &Arc<dyn Disk>) -> Snapshot {
-        let (frozen, facts) = self.index.as_ref().map_or((Vec::new(), serde_json::json!({})), Index::freeze);
+        let (frozen, mut facts) = self.index.as_ref().map_or((Vec::new(), json!({})), Index::freeze);
+        facts[FIELDS] = self.config.fields.iter().collect();
         Snapshot {
             view: self.view(),
             frozen,

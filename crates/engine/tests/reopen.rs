@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use auspex_engine::{Code, Collection, Options, SearchOptions, Token, Write};
 use common::{Random, commit, options, upsert};
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 const DIM: usize = 12;
 
@@ -262,6 +264,123 @@ fn a_damaged_checkpoint_is_made_again() {
         std::fs::write(&file, &bytes).unwrap();
     }
     assert!(noticed >= 90, "{noticed} of 120 were noticed; the rest may lie between the sections");
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+/// Writes MANIFEST anew, with its checksum.
+fn rewrite_manifest(path: &Path, change: impl FnOnce(&mut Value)) {
+    let text = std::fs::read_to_string(path.join("MANIFEST")).unwrap();
+    let mut body: Value = serde_json::from_str(text.split_once('\n').unwrap().1).unwrap();
+    change(&mut body);
+    let body = format!("{body}\n");
+    std::fs::write(path.join("MANIFEST"), format!("auspex 1 {:016x}\n{body}", xxh3_64(body.as_bytes()))).unwrap();
+}
+
+/// Writes the head of the checkpoint anew, and makes every checksum right.
+fn forge(path: &Path, change: impl FnOnce(&mut Value)) {
+    let file = checkpoints(path).remove(0);
+    let bytes = std::fs::read(&file).unwrap();
+    let tail = bytes.len() - 64;
+    let word = |at: usize| u64::from_le_bytes(bytes[tail + at..tail + at + 8].try_into().unwrap()) as usize;
+    let (at, len) = (word(8), word(16));
+    let mut head: Value = serde_json::from_slice(&bytes[at..at + len]).unwrap();
+    change(&mut head);
+    let head = head.to_string();
+    let mut out = [&bytes[..at], head.as_bytes()].concat();
+    out.resize(out.len().next_multiple_of(8), 0);
+    let sums_at = out.len();
+    let sums: Vec<u8> = out.chunks(64 * 1024).flat_map(|block| xxh3_64(block).to_le_bytes()).collect();
+    out.extend_from_slice(&sums);
+    out.resize((out.len() + 64).next_multiple_of(64), 0);
+    let tail = out.len() - 64;
+    out[tail..tail + 4].copy_from_slice(b"AXC1");
+    for (i, word) in [at as u64, head.len() as u64, sums_at as u64, xxh3_64(&sums)].into_iter().enumerate() {
+        out[tail + 8 + i * 8..tail + 16 + i * 8].copy_from_slice(&word.to_le_bytes());
+    }
+    rewrite_manifest(path, |body| {
+        body["checkpoint"][1] = json!(out.len());
+        let own = xxh3_64_with_seed(&out[tail..tail + 40], body["salt"].as_u64().unwrap());
+        out[tail + 40..tail + 48].copy_from_slice(&own.to_le_bytes());
+    });
+    std::fs::write(file, out).unwrap();
+}
+
+#[test]
+fn a_forged_checkpoint_is_made_again() {
+    let path = folder("forged");
+    for quantization in ["sq8", "f16", "none"] {
+        type Change = fn(&mut Value);
+        let changes: [(&str, Change); 9] = [
+            ("nothing", |_| {}),
+            ("no dead rows", |head| drop(head["sections"].as_object_mut().unwrap().remove("tombstones"))),
+            ("dead rows of another size", |head| head["sections"]["tombstones"][2] = json!(8191)),
+            ("replaced rows that live", |head| head["sections"]["tombstones"][1] = json!(0)),
+            ("sources of any number", |head| head["sections"]["sources"] = json!([0, 1_u64 << 40, 0])),
+            ("codes of any number", |head| head["sections"]["codes"] = json!([0, 1_u64 << 40, 0])),
+            ("more codes than nodes", |head| head["sections"]["codes"] = json!([0, 1 << 30, 1])),
+            ("no scale", |head| head["facts"]["scale"] = json!(0)),
+            ("other codes", |head| {
+                let other = head["facts"]["quantization"].as_u64().unwrap();
+                head["facts"]["quantization"] = json!((other + 1) % 4);
+            }),
+        ];
+        let _ = std::fs::remove_dir_all(&path);
+        let made = Options { quantization: Some(quantization.into()), ..at(&path, "l2") };
+        let collection = Collection::open(&made).unwrap();
+        let twin = Collection::open(&Options { path: None, ..made.clone() }).unwrap();
+        (0..10).for_each(|n| [&collection, &twin].into_iter().for_each(|each| write(each, n)));
+        collection.close().unwrap();
+        let files = std::fs::read_dir(&path).unwrap().map(|file| file.unwrap().path());
+        let clean: Vec<(PathBuf, Vec<u8>)> = files.map(|file| (file.clone(), std::fs::read(file).unwrap())).collect();
+        for (what, change) in changes {
+            clean.iter().for_each(|(file, bytes)| std::fs::write(file, bytes).unwrap());
+            forge(&path, change);
+            let opened = Collection::open(&made).unwrap();
+            wait(&opened);
+            let notices = opened.stats().unwrap().notices;
+            // What has no such section reads none.
+            let unread = quantization == "sq8" && what.starts_with("sources")
+                || quantization == "none" && what.starts_with("codes of any");
+            let whole = what == "nothing" || unread;
+            let told = |notice: &String| notice.starts_with("the checkpoint was made again from the log");
+            assert_eq!(notices.iter().any(told), !whole, "{quantization}, {what}: {notices:?}");
+            assert!(!whole || opened.fingerprint().unwrap() == twin.fingerprint().unwrap());
+            assert_same_rows(&twin, &opened);
+            assert!(opened.verify(&Token::default()).unwrap().iter().all(|problem| problem.code == "files"));
+        }
+    }
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+#[test]
+fn a_checkpoint_of_other_fields_is_made_again() {
+    let path = folder("fields");
+    let fields = |names: [(&str, &str); 2]| names.map(|(name, kind)| (name.to_owned(), kind.to_owned())).to_vec();
+    let first = [("a", "text"), ("n", "number")];
+    let collection = Collection::open(&Options { fields: Some(fields(first)), ..at(&path, "l2") }).unwrap();
+    let metadata = vec![r#"{"a":"old words","b":"new ones","n":1,"o":2}"#; 300].join(",");
+    let ids = (0..300).map(|id| id.to_string()).collect();
+    let mut draft = collection.draft(ids, Some(&format!("[{metadata}]"))).unwrap();
+    let floats = vec![1.0; 300 * DIM];
+    // SAFETY: a vector of that many floats.
+    unsafe { draft.fill(floats.as_ptr(), floats.len()).unwrap() };
+    commit(&collection, Write::Insert(draft)).unwrap();
+    collection.close().unwrap();
+    for (then, words, filter) in [
+        ([("b", "text"), ("n", "number")], ["new", "old"], r#"{"n":1}"#),
+        ([("a", "text"), ("o", "number")], ["old", "new"], r#"{"o":2}"#),
+        (first, ["words", "ones"], r#"{"n":1}"#),
+    ] {
+        rewrite_manifest(&path, |body| {
+            body["fields"] = then.into_iter().collect();
+        });
+        let opened = Collection::open(&at(&path, "l2")).unwrap();
+        let notices = opened.stats().unwrap().notices;
+        assert_eq!(notices.len(), usize::from(then != first), "{then:?}: {notices:?}");
+        let found = |word: &str| opened.search_text(word, &SearchOptions::default(), &Token::default()).unwrap().len();
+        assert_eq!(words.map(found), [10, 0], "{then:?}");
+        assert_eq!(opened.count(filter, &Token::default()).unwrap(), 300, "{then:?}");
+    }
     std::fs::remove_dir_all(&path).unwrap();
 }
 

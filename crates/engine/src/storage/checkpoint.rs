@@ -213,6 +213,11 @@ impl Checkpoint {
         self.facts[name].as_u64().ok_or_else(|| self.lacks(name))
     }
 
+    /// Another fact.
+    pub fn fact(&self, name: &str) -> Option<&Value> {
+        self.facts.get(name)
+    }
+
     /// An error: what `name` names is missing, or is not what it should be.
     pub fn lacks(&self, name: &str) -> Error {
         Error::corrupt(self.file.name(), self.sums_at, &format!("{name} is missing or of the wrong size"))
