@@ -62,6 +62,8 @@ test('a path that cannot be a collection is refused, and nothing is made or remo
   const other = join(path, '..');
   writeFileSync(join(other, 'mail.txt'), 'mine');
   await refused(t, 'ERR_ARGUMENT', /other files/, () => open(other, { dim: 3 }));
+  await refused(t, 'ERR_NOT_FOUND', /no collection/, () => open(other, { ifMissing: 'error' }));
+  t.deepEqual(readdirSync(other), ['mail.txt']);
   await refused(t, 'ERR_ARGUMENT', /is a file/, () => open(join(other, 'mail.txt'), { dim: 3 }));
   t.is(readFileSync(join(other, 'mail.txt'), 'utf8'), 'mine');
 });

@@ -227,6 +227,11 @@ test('a snapshot is a collection of its own, of one moment', async (t) => {
     await there.close();
     const full = outOfRange('ERR_ARGUMENT', 'files in it');
     await rejects(t, () => c.snapshot(copy), full);
+    const taken = mkdtempSync(join(tmpdir(), 'auspex-taken-'));
+    writeFileSync(join(taken, 'mine.txt'), 'mine');
+    await rejects(t, () => c.snapshot(taken), full);
+    t.deepEqual(readdirSync(taken), ['mine.txt']);
+    rmSync(taken, { recursive: true });
     await rejects(t, () => c.snapshot(''), outOfRange('ERR_ARGUMENT', "directory is ''"));
     for (const bad of [undefined, 3, null]) await rejects(t, () => c.snapshot(bad as never), wrongType('directory'));
     await using unharmed = await open(copy, { mode: 'readonly' });

@@ -94,6 +94,10 @@ impl Collection {
             // Before a folder is made for what cannot be made in it.
             options.validate(None)?;
         }
+        if let Some(folder) = Folder::open_to_read(Path::new(path)) {
+            // Before a folder is locked that is somebody else's.
+            Collection::check_place(&folder, create)?;
+        }
         let folder = Folder::open(Path::new(path), create)?.ok_or_else(missing)?;
         Collection::on(Arc::new(folder), options, create)
     }
@@ -103,23 +107,34 @@ impl Collection {
         if let Some(manifest) = Manifest::load(&*disk)? {
             return Collection::existing(disk, options, manifest, false);
         }
-        let others: Vec<String> = disk.list()?.into_iter().filter(|name| name != MANIFEST_NEW).collect();
-        if others.iter().any(|name| manifest::is_named(name, "log-")) {
-            return Err(Error::corrupt(MANIFEST, 0, "it is missing beside the log"));
-        }
-        if !create {
-            return Err(Error::new(Code::NotFound, "there is no collection in the folder"));
-        }
-        if let Some(other) = others.first() {
-            let message = format!("path is a folder with other files in it ({other}); a collection needs its own");
-            return Err(Error::new(Code::Argument, message));
-        }
+        Collection::check_place(&*disk, create)?;
         let config = options.validate(None)?;
         // What tells this collection's frames from any other's; the graph does not depend on it.
         let salt = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
         let log = Log::create(disk, &config, salt)?;
         let (writer, kernels) = (Writer::new(&config, log)?, crate::kernels()?);
         Ok(Collection::with(config, kernels, writer, Vec::new()))
+    }
+
+    /// Refuses a folder that has no collection, nor can get one.
+    fn check_place(disk: &dyn Disk, create: bool) -> Result<()> {
+        let names = disk.list()?;
+        if names.iter().any(|name| name == MANIFEST) {
+            return Ok(());
+        }
+        if names.iter().any(|name| manifest::is_named(name, "log-")) {
+            return Err(Error::corrupt(MANIFEST, 0, "it is missing beside the log"));
+        }
+        if !create {
+            return Err(Error::new(Code::NotFound, "there is no collection in the folder"));
+        }
+        match names.iter().find(|name| *name != MANIFEST_NEW) {
+            Some(other) => {
+                let message = format!("path is a folder with other files in it ({other}); a collection needs its own");
+                Err(Error::new(Code::Argument, message))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Opens a collection that another process may be writing; `None` where there is none.

@@ -307,12 +307,18 @@ impl Collection {
     /// into the folder is removed then.
     pub fn snapshot(&self, path: &str, token: &Token) -> Result<()> {
         let _alone = self.job();
-        let folder = Folder::open(Path::new(path), true)?;
-        let folder: Arc<dyn Disk> = Arc::new(folder.ok_or_else(|| Error::new(Code::NotFound, path))?);
-        if let Some(other) = folder.list()?.first() {
-            let message = format!("{path} is a folder with files in it ({other}); a snapshot needs its own");
-            return Err(Error::new(Code::Argument, message));
-        }
+        let empty = |folder: &Folder| match folder.list()?.first() {
+            Some(other) => {
+                let message = format!("{path} is a folder with files in it ({other}); a snapshot needs its own");
+                Err(Error::new(Code::Argument, message))
+            }
+            None => Ok(()),
+        };
+        // Before a file is made to lock a folder that is somebody else's, and again when nobody else can write to it.
+        Folder::open_to_read(Path::new(path)).filter(|folder| !folder.has_lock()).as_ref().map_or(Ok(()), empty)?;
+        let folder = Folder::open(Path::new(path), true)?.ok_or_else(|| Error::new(Code::NotFound, path))?;
+        empty(&folder)?;
+        let folder: Arc<dyn Disk> = Arc::new(folder);
         let (log, position, rows, snapshot) = {
             let mut guard = self.writer()?;
             let writer = guard.as_mut().ok_or_else(Error::closed)?;

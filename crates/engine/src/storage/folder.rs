@@ -76,6 +76,11 @@ impl Folder {
         path.is_dir().then(|| Folder { path: path.into(), lock: None })
     }
 
+    /// Whether somebody has locked it, now or ever.
+    pub fn has_lock(&self) -> bool {
+        self.at(LOCK).exists()
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
