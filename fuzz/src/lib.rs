@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use auspex_engine::{Code, Collection, Options, Result, SearchOptions, Token, Update, Write};
+use auspex_engine::{Code, Collection, Filter, Options, Result, SearchOptions, Token, Update, Write};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 type Files = [(&'static str, &'static [u8]); 3];
@@ -26,8 +26,8 @@ macro_rules! folder {
     };
 }
 
-/// A collection too small for a graph, and one with a graph.
-const FOLDERS: [Files; 2] = [folder!("format-1-few"), folder!("format-1-many")];
+/// A collection too small for a graph, one with a graph, and one with columns and words.
+const FOLDERS: [Files; 3] = [folder!("format-1-few"), folder!("format-1-many"), folder!("format-1-text")];
 
 const BLOCK: usize = 64 * 1024;
 
@@ -227,7 +227,7 @@ fn is_told(code: Code) -> bool {
 
 /// The rows of a folder that nobody damaged.
 fn undamaged(which: usize) -> &'static Rows {
-    static ROWS: [OnceLock<Rows>; 2] = [const { OnceLock::new() }; 2];
+    static ROWS: [OnceLock<Rows>; 3] = [const { OnceLock::new() }; 3];
     ROWS[which].get_or_init(|| {
         let plain = Scratch::new();
         std::fs::create_dir_all(&plain.0).expect("a folder");
@@ -243,7 +243,8 @@ fn undamaged(which: usize) -> &'static Rows {
 pub fn open(data: &[u8]) {
     let mut input = Input(data);
     let how = input.byte();
-    let original = &FOLDERS[usize::from(how & 1)];
+    let which = if how & 0x70 == 0x50 { 2 } else { usize::from(how & 1) };
+    let original = &FOLDERS[which];
     let (repaired, readonly) = (how & 2 != 0, how & 4 != 0);
     let mut files: Vec<Vec<u8>> = original.iter().map(|file| file.1.to_vec()).collect();
     for _ in 0..1 + input.below(4) {
@@ -275,7 +276,7 @@ pub fn open(data: &[u8]) {
     let mut options = scratch.options();
     options.if_missing = Some("error".into());
     options.mode = readonly.then(|| "readonly".into());
-    let whole = (!repaired).then(|| undamaged(usize::from(how & 1)));
+    let whole = (!repaired).then(|| undamaged(which));
     match Collection::open(&options) {
         Err(error) => told::<()>("opening", Err(error)),
         Ok(opened) => {
@@ -297,8 +298,35 @@ fn told<T>(what: &str, done: Result<T>) {
     }
 }
 
+/// Filters and words find the rows that have what is asked for, or say what is damaged.
+fn asked(collection: &Collection, whole: Option<&Rows>) {
+    for text in [r#"{"n":{"$gte":40}}"#, r#"{"$not":{"k":"a"}}"#, r#"{"t":{"$contains":"sea"},"n":{"$ne":7}}"#] {
+        let filter = Filter::parse(text).expect("a filter");
+        match collection.count(text, &Token::default()) {
+            Ok(count) => assert!(whole.is_none_or(|whole| {
+                whole.values().filter(|row| filter.matches(&row.1)).count() as u64 == count
+            })),
+            failed => told("counting", failed),
+        }
+    }
+    if collection.fields().iter().any(|(_, kind)| *kind == "text") {
+        for word in ["sea", "w3", "none"] {
+            let asked = SearchOptions { k: Some(500.0), ..SearchOptions::default() };
+            match collection.search_text(word, &asked, &Token::default()) {
+                Ok(hits) => {
+                    let has = |row: &(Vec<u32>, String)| row.1.split(['"', ' ']).any(|other| other == word);
+                    let expected = |whole: &Rows| whole.values().filter(|row| has(row)).count() == hits.len();
+                    assert!(whole.is_none_or(expected), "{word}");
+                }
+                failed => told("searching for words", failed),
+            }
+        }
+    }
+}
+
 /// Whatever is asked, the answer is right, or says what is damaged. `whole`: what an answer must be.
 fn used(collection: &Collection, whole: Option<&Rows>) {
+    asked(collection, whole);
     match contents(collection) {
         Ok(rows) => assert!(whole.is_none_or(|whole| rows == *whole), "other rows came back"),
         failed => told("reading", failed),

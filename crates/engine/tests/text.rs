@@ -345,6 +345,13 @@ fn what_cannot_be_searched_for_is_refused() {
     let (query, token, fusion) = ([1.0, 1.0], Token::default(), FusionOptions::default());
     code(without.search_text("a", &asked(1), &token), "fields has no field of the type \"text\"");
     code(without.search_hybrid(&query, "a", &asked(1), &fusion, &token), "fields has no field");
+    // Who only reads it is not told to change it.
+    let path = folder("readonly");
+    Collection::open(&Options { fields: None, ..options(Some(&path)) }).unwrap().close().unwrap();
+    let reader = Options { fields: None, mode: Some("readonly".into()), ..options(Some(&path)) };
+    let who = "by whoever writes to the collection";
+    code(Collection::open(&reader).unwrap().search_text("a", &asked(1), &token), who);
+    std::fs::remove_dir_all(&path).unwrap();
     let collection = Collection::open(&options(None)).unwrap();
     assert!(find(&collection, "a", 1).is_empty());
     code(collection.search_text(&"a".repeat((4 << 20) + 1), &asked(1), &token), "4194305 bytes");
@@ -368,4 +375,32 @@ fn what_cannot_be_searched_for_is_refused() {
     );
     collection.close().unwrap();
     assert_eq!(collection.search_text("a", &asked(1), &token).err().unwrap().code, Code::Closed);
+}
+
+/// Words and columns that version 0.1 wrote. Newer tables of Unicode may cut the words anew, and find the same.
+#[test]
+fn what_format_1_wrote_of_words_opens_for_ever() {
+    for kept in [true, false] {
+        let path = folder("format-1-text");
+        std::fs::create_dir_all(&path).unwrap();
+        for file in std::fs::read_dir(format!("{}/tests/data/format-1-text", env!("CARGO_MANIFEST_DIR"))).unwrap() {
+            let file = file.unwrap();
+            if kept || !file.file_name().to_str().unwrap().starts_with("index-") {
+                std::fs::copy(file.path(), path.join(file.file_name())).unwrap();
+            }
+        }
+        let stored = Options { path: Some(path.to_str().unwrap().into()), ..Options::default() };
+        let opened = Collection::open(&stored).unwrap();
+        assert_eq!(opened.fields(), [("k".into(), "keyword"), ("n".into(), "number"), ("t".into(), "text")]);
+        let count = |filter: &str| opened.count(filter, &Token::default()).unwrap();
+        assert_eq!((opened.len(), count(r#"{"n":{"$gte":40}}"#), count(r#"{"k":"a"}"#)), (150, 110, 50));
+        let found = |text: &str| find(&opened, text, 500).len();
+        assert_eq!(["sea", "w3", "calm", "none"].map(found), [150, 15, 60, 0]);
+        let notices = opened.stats().unwrap().notices;
+        assert!(
+            notices.iter().all(|notice| !kept || notice.starts_with("the text index was made again")),
+            "{notices:?}"
+        );
+        std::fs::remove_dir_all(&path).unwrap();
+    }
 }

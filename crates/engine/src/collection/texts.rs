@@ -98,8 +98,11 @@ impl Collection {
             return Err(Error::new(Code::Argument, message));
         }
         if view.text.is_empty() {
-            let message =
-                "fields has no field of the type \"text\"; rebuild({ fields: { body: 'text' } }) gives it one";
+            let reads = self.alone().as_ref().is_some_and(|writer| writer.log.is_read_only());
+            let who = if reads { ", by whoever writes to the collection," } else { "" };
+            let message = format!(
+                "fields has no field of the type \"text\"; rebuild({{ fields: {{ body: 'text' }} }}){who} gives it one"
+            );
             return Err(Error::new(Code::Argument, message));
         }
         Ok(view)
