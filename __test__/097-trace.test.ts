@@ -2,14 +2,16 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { channel, tracingChannel } from 'node:diagnostics_channel';
 import test from 'ava';
-import type { Traced } from '../dist/index.mjs';
-import { filled, vectors } from './harness.ts';
+import { open, type Traced } from '../dist/index.mjs';
+import { filled, ids, vectors } from './harness.ts';
 
 const NAMES = ['auspex:search', 'auspex:read', 'auspex:write', 'auspex:job'];
 const EVENTS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
 
 test.serial('subscribers hear of each call, and get what it came to', async (t) => {
-  const { collection: c } = await filled(40, 3);
+  const c = await open<{ i: number; t?: string }>({ dim: 3, fields: { t: 'text' } });
+  const rows = Array.from({ length: 40 }, (_, i) => ({ i, t: `row ${i}` }));
+  await c.insert({ ids: ids(40), vectors: vectors(40, 3), metadata: rows });
   const heard: [string, string, Traced][] = [];
   const off = NAMES.map((name) => {
     const tell = (event: string) => (message: unknown) => heard.push([name, event, message as Traced]);
@@ -23,6 +25,8 @@ test.serial('subscribers hear of each call, and get what it came to', async (t) 
     ['auspex:search similar', () => c.similar('r1')],
     ['auspex:search searchBatch', () => c.searchBatch(query)],
     ['auspex:search searchSync', () => c.searchSync(query)],
+    ['auspex:search searchText', () => c.searchText('row')],
+    ['auspex:search searchHybrid', () => c.searchHybrid({ vector: query, text: 'row' })],
     ['auspex:read get', () => c.get('r1')],
     ['auspex:read count', () => c.count({ i: 3 })],
     ['auspex:write upsert', () => c.upsert({ id: 'x', vector: query, metadata: { i: 1 } })],
