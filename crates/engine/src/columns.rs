@@ -17,8 +17,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::data::{Datum, Names, Value};
 use crate::error::Result;
-use crate::filter::{Datum, Filter, Names, Node, Test, Value, contains};
+use crate::filter::{Filter, Node, Test, contains};
 use crate::options::Fields;
 use crate::rows::Rows;
 use crate::storage::checkpoint::{Checkpoint, Section};

@@ -11,9 +11,10 @@
 use std::collections::HashMap;
 
 use crate::columns::key_of_value;
+use crate::data::{Names, Value};
 use crate::error::Result;
 use crate::exact::{self, Top};
-use crate::filter::{Filter, Names, Value};
+use crate::filter::Filter;
 use crate::graph::search::Counts;
 use crate::matches::Matches;
 use crate::options::Ask;

@@ -21,6 +21,7 @@
 //! | `graph`      | which rows lie near which? |
 //! | `codes`      | how far are two rows, in one byte a dimension? |
 //! | `filter`     | which rows does the user want? |
+//! | `data`       | what has a row in this field? |
 //! | `columns`    | which rows have this value? |
 //! | `matches`    | which rows of a view are those? |
 //! | `text`       | which rows have these words, and how well do they fit? |
@@ -41,6 +42,7 @@ mod codes;
 mod collection;
 mod columns;
 mod compaction;
+mod data;
 mod diversity;
 mod error;
 mod exact;

@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::data::{Datum, Names};
 use crate::error::{Error, Result};
 use crate::exact::sized;
-use crate::filter::{Datum, Names};
 use crate::options::Fields;
 use crate::postings::{Block, Builder, ROWS};
 use crate::rows::{Rows, Tombstones};
