@@ -22,6 +22,9 @@ use crate::token::Token;
 const TOGETHER: usize = 32;
 /// Rows that are compared in the time that reading one's metadata takes.
 const ROWS_PER_METADATA: f64 = 6.0;
+/// What reading a row costs: so much, and 1 more for so many floats.
+const ROW_COST: f64 = 0.6;
+const FLOATS_PER_COST: f64 = 512.0;
 /// Where a smaller share of the rows matches, two links seldom lead from one match to another.
 const LEAST_SHARE: f64 = 0.04;
 /// From one in so many on, rows are read in the order in which they lie, whether they match or not.
@@ -70,11 +73,12 @@ impl Search<'_> {
         let entry = walk.descend_to(graph, &scorer);
         token.check()?;
         let (heads, sure, settled) = (graph.heads(), matches.sure(), matches.open() == 0);
+        let row_cost = ROW_COST + self.config.dim as f64 / FLOATS_PER_COST;
         let accept = |node: u32| match heads.only(node) {
             Some(row) if settled => has(sure, row),
             _ => self.has_match(graph, node, matches),
         };
-        let asked = Asked { view: graph, scorer, entry, ef, least, share, budget: budget as u64, accept };
+        let asked = Asked { view: graph, scorer, entry, ef, least, share, budget, row_cost, accept };
         if !filtered.search(&asked, &mut walk.counts) {
             return Ok(false);
         }

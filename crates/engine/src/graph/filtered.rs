@@ -37,9 +37,8 @@ const LEAST_OF_FEW: f64 = 0.4;
 const MANY: f64 = 0.6;
 const SOME: f64 = 0.3;
 const FEW: f64 = 0.15;
-/// Nodes that are tested in the time in which a row is read and compared, and tests that take as long as one that is scored.
-const TESTS_PER_ROW: u64 = 3;
-const TESTS_PER_SCORE: u64 = 2;
+/// Rows of about 200 floats that are read and compared in the time in which a node is tested, or scored.
+const ROWS_PER_NODE: f64 = 0.5;
 /// Bridges whose links are on their way while those of one are tested.
 const AHEAD: usize = 4;
 
@@ -54,8 +53,9 @@ pub(crate) struct Asked<'a, S, A> {
     pub least: usize,
     /// Share of nodes that match, more or less.
     pub share: f64,
-    /// Rows that could be read instead.
-    pub budget: u64,
+    /// Rows that could be read instead, and the cost of one, where that of about 200 floats is 1.
+    pub budget: f64,
+    pub row_cost: f64,
     /// Whether a node matches.
     pub accept: A,
 }
@@ -122,7 +122,7 @@ impl FilteredWalk {
 
     /// Fills `sorted` with the `ef` nearest nodes, from those in `batch` and from anywhere.
     fn walk<S: Scorer, A: Fn(u32) -> bool>(&mut self, asked: &Asked<S, A>, ef: usize, counts: &mut Counts) -> bool {
-        if ef as f64 * rows_per_candidate(asked.share) > asked.budget as f64 {
+        if ef as f64 * rows_per_candidate(asked.share) > asked.budget {
             return false;
         }
         let nodes = asked.view.nodes();
@@ -136,8 +136,8 @@ impl FilteredWalk {
         let spent = counts.distances;
         loop {
             self.score(&asked.scorer, ef, counts);
-            let scored = counts.distances - spent;
-            if (scored * TESTS_PER_SCORE + self.tested.seen().len() as u64) / TESTS_PER_ROW > asked.budget {
+            let nodes = counts.distances - spent + self.tested.seen().len() as u64;
+            if nodes as f64 * ROWS_PER_NODE > asked.budget * asked.row_cost {
                 return false;
             }
             let Some(Reverse(next)) = self.ahead.pop() else { break };
