@@ -12,6 +12,11 @@ export type Isa = "avx512" | "avx2" | "neon" | "scalar";
  */
 export type Metric = "cosine" | "l2" | "dot";
 /**
+ * What the walk of the graph reads of a row: its own floats (`'none'`), floats of 16 bits (`'f16'`), or codes of 8 (`'sq8'`)
+ * or 4 bits (`'sq4'`) a dimension. Whatever it is, hits are chosen and scored by the row's own floats.
+ */
+export type Quantization = "none" | "f16" | "sq8" | "sq4";
+/**
  * What went wrong, as a word that never changes.
  *
  * | code | class | meaning |
@@ -59,11 +64,8 @@ export interface BuildOptions {
    * `k`.
    */
   efSearch?: number;
-  /**
-   * What the walk of the graph reads of a row: its own floats (`'none'`), floats of 16 bits, or codes of 8 bits (`'sq8'`,
-   * as when left out) or 4 a dimension. Whatever it is, hits are chosen and scored by the row's own floats.
-   */
-  quantization?: "none" | "f16" | "sq8" | "sq4";
+  /** What the walk of the graph reads of a row: `'sq8'` when left out. */
+  quantization?: Quantization;
   /** Of the levels of nodes: 42 when left out. The same rows, options and seed give the same graph. */
   seed?: number;
   /** At most so many threads of the process-wide pools; 0, as when left out, means all. */
@@ -125,7 +127,7 @@ export interface Explain {
   /** Candidates compared again with the floats as given. */
   rescored: number;
   /** What the walk read of a row; `undefined` without one. Not the collection's where codes cannot tell the rows apart. */
-  quantization?: "none" | "f16" | "sq8" | "sq4";
+  quantization?: Quantization;
   /** Wall time. */
   microseconds: number;
   /** The instruction set in use. */
@@ -177,6 +179,12 @@ export interface Stats {
   notices: Array<string>;
   /** Candidates held by searches that give no `efSearch`. */
   efSearch: number;
+  /** Links a node, as the option `m` of `open` and `rebuild`. */
+  m: number;
+  /** Candidates held while a row is linked. */
+  efConstruction: number;
+  /** What walks read of a row; `explain` tells where a graph is walked by floats instead. */
+  quantization: Quantization;
   /** The instruction set in use. */
   isa: Isa;
   /** Threads this collection may use. */

@@ -18,6 +18,7 @@ export type {
   Isa,
   Metric,
   Problem,
+  Quantization,
   RecallPoint,
   Stats,
 } from '../crates/node/binding';

@@ -13,6 +13,12 @@ export type Isa = 'avx512' | 'avx2' | 'neon' | 'scalar';
 export type Metric = 'cosine' | 'l2' | 'dot';
 
 /**
+ * What the walk of the graph reads of a row: its own floats (`'none'`), floats of 16 bits (`'f16'`), or codes of 8 (`'sq8'`)
+ * or 4 bits (`'sq4'`) a dimension. Whatever it is, hits are chosen and scored by the row's own floats.
+ */
+export type Quantization = 'none' | 'f16' | 'sq8' | 'sq4';
+
+/**
  * What went wrong, as a word that never changes.
  *
  * | code | class | meaning |

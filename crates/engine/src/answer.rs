@@ -230,6 +230,12 @@ pub struct Stats {
     pub notices: Vec<String>,
     /// Candidates held by searches that give no `efSearch`.
     pub ef_search: u32,
+    /// Links a node that the graph is built by.
+    pub m: u32,
+    /// Candidates held while linking.
+    pub ef_construction: u32,
+    /// What walks read of a row, by its name.
+    pub quantization: &'static str,
     /// Instruction set of the kernels.
     pub isa: &'static str,
     /// Threads that build.

@@ -26,9 +26,8 @@ pub struct BuildOptions {
     /// Candidates held while searching, unless the call says otherwise: when left out what `tune` found, or 64. Raised to
     /// `k`.
     pub ef_search: Option<f64>,
-    /// What the walk of the graph reads of a row: its own floats (`'none'`), floats of 16 bits, or codes of 8 bits (`'sq8'`,
-    /// as when left out) or 4 a dimension. Whatever it is, hits are chosen and scored by the row's own floats.
-    #[napi(ts_type = "'none' | 'f16' | 'sq8' | 'sq4'")]
+    /// What the walk of the graph reads of a row: `'sq8'` when left out.
+    #[napi(ts_type = "Quantization")]
     pub quantization: Option<String>,
     /// Of the levels of nodes: 42 when left out. The same rows, options and seed give the same graph.
     pub seed: Option<f64>,
@@ -231,6 +230,13 @@ pub struct Stats {
     pub notices: Vec<String>,
     /// Candidates held by searches that give no `efSearch`.
     pub ef_search: u32,
+    /// Links a node, as the option `m` of `open` and `rebuild`.
+    pub m: u32,
+    /// Candidates held while a row is linked.
+    pub ef_construction: u32,
+    /// What walks read of a row; `explain` tells where a graph is walked by floats instead.
+    #[napi(ts_type = "Quantization")]
+    pub quantization: &'static str,
     /// The instruction set in use.
     #[napi(ts_type = "Isa")]
     pub isa: &'static str,
@@ -266,7 +272,7 @@ pub struct Explain {
     /// Candidates compared again with the floats as given.
     pub rescored: f64,
     /// What the walk read of a row; `undefined` without one. Not the collection's where codes cannot tell the rows apart.
-    #[napi(ts_type = "'none' | 'f16' | 'sq8' | 'sq4'")]
+    #[napi(ts_type = "Quantization")]
     pub quantization: Option<&'static str>,
     /// Wall time.
     pub microseconds: f64,
@@ -542,6 +548,9 @@ impl NativeCollection {
                 max_wait_ms: stats.max_wait_ms,
                 notices: stats.notices,
                 ef_search: stats.ef_search,
+                m: stats.m,
+                ef_construction: stats.ef_construction,
+                quantization: stats.quantization,
                 isa: stats.isa,
                 threads: stats.threads,
                 version: stats.version,
