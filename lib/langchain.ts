@@ -1,6 +1,5 @@
 import { Document, type DocumentInterface } from '@langchain/core/documents';
 import type { EmbeddingsInterface } from '@langchain/core/embeddings';
-import { maximalMarginalRelevance } from '@langchain/core/utils/math';
 import { type MaxMarginalRelevanceSearchOptions, VectorStore } from '@langchain/core/vectorstores';
 import { open } from './collection';
 import { AuspexError, rangeError, typeError } from './errors';
@@ -109,20 +108,21 @@ export class AuspexVectorStore<M extends object = Metadata> extends VectorStore 
   }
 
   /**
-   * Documents that are near the query and far from one another.
+   * Documents that are near the query and far from one another, by the collection's distance; with `cosine` they are those
+   * of LangChain's own function.
    *
    * @param options `k` documents of the `fetchK` (20) nearest; `lambda` (0.5) from 0, the most various, to 1, the nearest
+   * @throws RangeError (`ERR_ARGUMENT`) naming the option of `search` that it comes to: `k`, `diversify.fetch`,
+   *   `diversify.lambda`; `ERR_FILTER`
    */
   override async maxMarginalRelevanceSearch(
     query: string,
     { k, fetchK = 20, lambda = 0.5, filter }: MaxMarginalRelevanceSearchOptions<this['FilterType']>,
   ): Promise<Document[]> {
     const embedded = await this.embeddings.embedQuery(query);
-    const search = { k: Math.max(k, fetchK), include: { vector: true }, ...(filter && { filter }) } as const;
-    const hits = await this.collection.search(embedded, search);
-    const vectors = hits.map(({ vector }) => Array.from(vector));
-    const chosen = maximalMarginalRelevance(embedded, vectors, lambda, k);
-    return chosen.flatMap((at) => hits[at] ?? []).map(({ id, metadata }) => this.#document(id, metadata));
+    const diversify = { lambda, fetch: Math.max(k, fetchK) };
+    const hits = await this.collection.search(embedded, { k, diversify, ...(filter && { filter }) });
+    return hits.map(({ id, metadata }) => this.#document(id, metadata));
   }
 
   /** Closes the collection. */

@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Document } from '@langchain/core/documents';
 import { Embeddings } from '@langchain/core/embeddings';
+import { maximalMarginalRelevance } from '@langchain/core/utils/math';
 import { VectorStore } from '@langchain/core/vectorstores';
 import test from 'ava';
 import { AuspexError, open } from '../dist/index.mjs';
 import { AuspexVectorStore } from '../dist/langchain.mjs';
-import { outOfRange, rejects, wrongType } from './harness.ts';
+import { outOfRange, rejects, row, vectors, wrongType } from './harness.ts';
 
 /** How often each of a few words is in a text. */
 class Words extends Embeddings {
@@ -105,6 +106,33 @@ test('maximal marginal relevance takes what is near and various', async (t) => {
   t.deepEqual(texts(await store.maxMarginalRelevanceSearch('cat', { k: 2, lambda: 1 })).sort(), near);
   t.is((await store.maxMarginalRelevanceSearch('cat', { k: 5, fetchK: 1 })).length, 5);
   t.deepEqual(texts(await store.maxMarginalRelevanceSearch('cat', { k: 9, filter: { year: 2004 } })), ['a bird']);
+});
+
+test("maximal marginal relevance by cosine is that of LangChain's own function", async (t) => {
+  const [rows, dim] = [60, 6];
+  const floats = vectors(rows + 5, dim, 3);
+  const of = (i: number) => Array.from(row(floats, dim, i));
+  const store = await AuspexVectorStore.fromDocuments([], new Words(), { dim });
+  const some = Array.from({ length: rows }, (_, i) => new Document({ id: `${i}`, pageContent: `${i}` }));
+  await store.addVectors(
+    some.map((_, i) => of(i)),
+    some,
+  );
+  for (const [i, lambda] of [0, 0.25, 0.5, 0.75, 1].entries()) {
+    const query = of(rows + i);
+    store.embeddings.embedQuery = async () => query;
+    const found = texts(await store.maxMarginalRelevanceSearch('', { k: 8, fetchK: 20, lambda }));
+    const nearest = await store.collection.search(query, { k: 20, exact: true, include: { vector: true } });
+    const candidates = nearest.map(({ vector }) => Array.from(vector));
+    const chosen = maximalMarginalRelevance(query, candidates, lambda, 8);
+    t.deepEqual(
+      found,
+      chosen.map((at) => nearest[at]?.id),
+      `lambda ${lambda}`,
+    );
+  }
+  const wrong = store.maxMarginalRelevanceSearch('', { k: 2, lambda: 2 });
+  await rejects(t, () => wrong, outOfRange('ERR_ARGUMENT', 'lambda', '2'));
 });
 
 test('as a retriever, by similarity and by maximal marginal relevance', async (t) => {
