@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { plane } from '../cli/explore/pca.ts';
 import { serve } from '../cli/explore/server.ts';
+import { open } from '../dist/index.mjs';
 import { filled, random, root } from './harness.ts';
 
 const dim = 8;
@@ -133,7 +134,8 @@ test('it answers what the page asks, and what is wrong is named', async (t) => {
   const vector = Array.from({ length: dim }, (_, j) => j + 1);
   t.deepEqual((await question('search', { vector })).answer.hits, await collection.search(vector));
   const measured = (await question('measure', { k: 3, sample: 20 })).answer;
-  t.is(measured.sample, 20);
+  t.deepEqual([measured.sample, measured.matching], [20, 200]);
+  t.is((await question('measure', { filter: { i: -1 } })).answer.matching, 0);
   t.deepEqual(
     measured.points.map(({ recall }: { recall: number }) => recall),
     [1, 1, 1, 1, 1],
@@ -154,6 +156,49 @@ test('it answers what the page asks, and what is wrong is named', async (t) => {
   ] as [string, object, RegExp][]) {
     const { status, answer } = await question(what, of);
     t.is(status, 400, `${what} ${JSON.stringify(of)}`);
+    t.regex(answer.error, says);
+  }
+});
+
+test('words alone, and words beside a row or a vector', async (t) => {
+  const collection = await open({ dim: 2, fields: { title: 'text' } });
+  const titles = ['red apple', 'green apple', 'red car', 'blue sky'];
+  const metadata = titles.map((title) => ({ title }));
+  const ids = ['a', 'b', 'c', 'd'];
+  await collection.insert({ ids, vectors: new Float32Array([1, 0, 0.9, 0.1, 0, 1, -1, 0.2]), metadata });
+  const page = await serve(collection, { folder: join(root, 'dist/page') });
+  t.teardown(() => page.close());
+  const { pathname: base } = new URL(page.url);
+  const headers = { 'Content-Type': 'application/json' };
+  const search = async (of: object) => {
+    const body = JSON.stringify({ k: 2, ...of });
+    const { status, text } = await ask(page.url, `${base}ask/search`, { method: 'POST', headers, body });
+    return { status, answer: JSON.parse(text) };
+  };
+  const named = (hits: { id: string }[]) => hits.map(({ id }) => id);
+  // JSON has no NaN: the distance of what only words found.
+  const shown = (hits: object[]) => JSON.parse(JSON.stringify(hits));
+  const words = (await search({ text: 'apple', efSearch: 10, exact: true })).answer;
+  t.deepEqual(words.hits, shown(await collection.searchText('apple', { k: 2 })));
+  t.deepEqual([words.explain, words.hits[0].distance], [undefined, null]);
+  const vector = [0, 1];
+  const both = (await search({ text: 'apple', vector })).answer;
+  t.deepEqual(both.hits, shown(await collection.searchHybrid({ vector, text: 'apple' }, { k: 2 })));
+  t.is(both.explain.plan, 'exact');
+  // A row is not a hit of its own, and as many come back all the same.
+  const near = (await search({ text: 'apple', id: 'a' })).answer;
+  const all = await collection.searchHybrid({ vector: [1, 0], text: 'apple' }, { k: 4 });
+  t.deepEqual(named(near.hits), named(all.filter(({ id }) => id !== 'a')).slice(0, 2));
+  const filtered = (await search({ text: 'apple', id: 'a', filter: { title: { $contains: 'sky' } } })).answer;
+  t.deepEqual([named(filtered.hits), filtered.explain.matching], [['d'], 1]);
+  t.deepEqual((await search({ text: '' })).answer.hits, []);
+  for (const [of, says] of [
+    [{ text: 'apple', id: 'nobody' }, /nobody/],
+    [{ text: 7 }, /text/],
+    [{ text: 'apple', vector: [1] }, /length 1, expected 2/],
+  ] as [object, RegExp][]) {
+    const { status, answer } = await search(of);
+    t.is(status, 400, JSON.stringify(of));
     t.regex(answer.error, says);
   }
 });

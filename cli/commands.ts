@@ -4,13 +4,21 @@ import { open as openFile, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Filter, type Hit, type Progress as JobProgress, type LocalCollection, type Metadata, open } from 'auspex';
+import {
+  type Filter,
+  type Hit,
+  isAuspexError,
+  type Progress as JobProgress,
+  type LocalCollection,
+  type Metadata,
+  open,
+} from 'auspex';
 import { npyHeader } from './arrays.ts';
 import { Negative, UsageError } from './errors.ts';
 import { serve } from './explore/server.ts';
 import { type Given, readFilter } from './flags.ts';
-import { beside, importFiles, isCollection, openOptions, syncFolder } from './import.ts';
-import { EF_SEARCH, measure } from './measure.ts';
+import { beside, importFiles, indexOptions, isCollection, openOptions, syncFolder } from './import.ts';
+import { measure } from './measure.ts';
 import { bytes, list, Progress, plain, table, whole } from './screen.ts';
 import { readingOf, readQueries } from './source.ts';
 
@@ -134,19 +142,20 @@ export const RUN: Record<string, Run> = {
     await within(path, { ...reading, signal }, async (collection) => {
       const { dim, metric, fields, path } = collection;
       const stats = await collection.stats();
-      const declared = Object.entries(fields).map(([name, type]) => `${name}: ${type}`);
       const text = list([
         ['path', path ?? ''],
         ['rows', whole(stats.rows)],
         ['deleted', whole(stats.deleted)],
         ['numbers in a vector', dim],
         ['metric', metric],
-        ['fields', declared.join(', ') || 'none'],
+        ['fields', declared(fields)],
         ['on disk', bytes(stats.bytes.disk)],
         ['in memory', bytes(stats.bytes.ram)],
         ['mapped', bytes(stats.bytes.mapped)],
         ['nodes on each layer', stats.layers.map(whole).join(', ') || 'no graph yet'],
         ['links a node', stats.meanDegree.toFixed(1)],
+        ['built by', `m ${stats.m}, efConstruction ${stats.efConstruction}, quantization ${stats.quantization}`],
+        ['efSearch', whole(stats.efSearch)],
         ['unreachable rows', whole(stats.unreachable)],
         ['notices', stats.notices.join('; ') || 'none'],
         ['library', `auspex ${stats.version}, ${stats.isa}, ${stats.threads} threads`],
@@ -182,20 +191,64 @@ export const RUN: Record<string, Run> = {
     });
   },
 
+  async rebuild([path = ''], given, signal) {
+    if (given['no-fields'] && given.field) throw new UsageError('--no-fields and --field exclude one another');
+    const changes = indexOptions(given);
+    await within(path, { ifMissing: 'error', signal }, async (collection) => {
+      // Each row is copied, and then linked.
+      const progress = new Progress('Rebuilding', { quiet: Boolean(given.quiet), unit: 'steps' });
+      await collection.rebuild({ ...changes, signal, onProgress: follow(progress) }).finally(() => progress.clear());
+      const { path, fields } = collection;
+      const { rows, m, efConstruction, quantization } = await collection.stats();
+      const by = `m ${m}, efConstruction ${efConstruction}, quantization ${quantization}, fields ${declared(fields)}`;
+      print(given, { path, rows, m, efConstruction, quantization, fields }, `${path}: ${whole(rows)} rows, ${by}`);
+    });
+  },
+
+  async tune([path = ''], given, signal) {
+    if (given['target-recall'] === undefined)
+      throw new UsageError('auspex tune needs --target-recall, the share of the true neighbours to find');
+    const targetRecall = Number(given['target-recall']);
+    const k = Number(given.k ?? 10);
+    await within(path, { ifMissing: 'error', signal }, async (collection) => {
+      const progress = new Progress('Searching', { quiet: Boolean(given.quiet), unit: 'searches' });
+      const point = await collection
+        .tune({ targetRecall, k, signal, onProgress: follow(progress) })
+        .catch((error: unknown) => {
+          // The command line was checked before: what is left is that no number of candidates finds so many.
+          throw isAuspexError(error) && error.code === 'ERR_ARGUMENT' ? new Negative(error.message) : error;
+        })
+        .finally(() => progress.clear());
+      const kept = (await collection.stats()).layers.length > 0;
+      const text = kept
+        ? `efSearch ${point.efSearch} finds ${point.recall.toFixed(3)} of the ${k} nearest, p50 ${point.p50Us.toFixed(0)} us; searches use it from now on`
+        : 'there are so few rows that every search reads them all; nothing is kept';
+      print(given, { path: collection.path, k, kept, ...point }, `${collection.path}: ${text}`);
+    });
+  },
+
   async bench([path = ''], given, signal) {
     const filter = readFilter(given.filter) as Filter<Metadata> | undefined;
     await within(path, { ...reading, signal }, async (collection) => {
       const progress = new Progress('Searching', { quiet: Boolean(given.quiet), unit: 'searches' });
-      const efSearch = given['ef-search'] === undefined ? EF_SEARCH : [Number(given['ef-search'])];
-      const onProgress = (done: number, total: number) => progress.update({ done, part: done / total });
-      const [k, sample] = [given.k, given.sample].map((each) => (each === undefined ? undefined : Number(each)));
-      const found = await measure(collection, { k, sample, efSearch, filter, signal, onProgress }).finally(() =>
+      const how = {
+        k: Number(given.k ?? 10),
+        sample: Number(given.sample ?? 200),
+        ...(given['ef-search'] !== undefined && { efSearch: [Number(given['ef-search'])] }),
+        ...(filter && { filter }),
+      };
+      const found = await measure(collection, { ...how, signal, onProgress: follow(progress) }).finally(() =>
         progress.clear(),
       );
       if (found.sample === 0) throw new Negative(`${path} has no rows to search for`);
-      const lines = found.points.map((at) => [at.efSearch, at.recall.toFixed(3), at.p50.toFixed(0), at.p99.toFixed(0)]);
+      const lines = found.points.map((at) => [
+        at.efSearch,
+        at.recall.toFixed(3),
+        at.p50Us.toFixed(0),
+        at.p99Us.toFixed(0),
+      ]);
       const title = `${whole(found.sample)} rows of ${whole(collection.size)} searched for, recall@${found.k} against exact search`;
-      const all = `  exact search: ${found.exact.toFixed(0)} us a query, many together`;
+      const all = `  exact search: ${found.exactUs.toFixed(0)} us`;
       print(
         given,
         { rows: collection.size, ...found },
@@ -216,6 +269,12 @@ export const RUN: Record<string, Run> = {
     });
   },
 };
+
+/** Fields as text. */
+const declared = (fields: LocalCollection['fields']) =>
+  Object.entries(fields)
+    .map(([name, type]) => `${name}: ${type}`)
+    .join(', ') || 'none';
 
 /** Shows the reports of a job. */
 const follow =

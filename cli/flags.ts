@@ -41,17 +41,25 @@ const FORMATS = ['npy', 'jsonl', 'csv', 'parquet', 'fvecs'] as const;
 export type Format = (typeof FORMATS)[number];
 
 const FORM: Flag = { value: 'FORMAT', choices: FORMATS, about: `${FORMATS.join(', ')}; else what the name ends with` };
-const MAKING: Record<string, Flag> = {
-  metric: { value: 'METRIC', choices: ['cosine', 'l2', 'dot'], about: 'cosine, l2 or dot (cosine)' },
+const INDEX: Record<string, Flag> = {
   m: { value: 'N', from: 2, to: 128, about: 'links a node (16)' },
-  'ef-construction': { value: 'N', from: 1, to: 100_000, about: 'candidates while linking (64)' },
-  seed: { value: 'N', from: 0, to: Number.MAX_SAFE_INTEGER, about: 'seed of the graph (42)' },
-  model: { value: 'NAME', about: 'name of the embedding model' },
+  'ef-construction': { value: 'N', from: 1, to: 10_000, about: 'candidates while linking (64)' },
+  quantization: {
+    value: 'KIND',
+    choices: ['none', 'f16', 'sq8', 'sq4'],
+    about: 'what searches read of a row: none, f16, sq8 or sq4 (sq8)',
+  },
   field: {
     value: 'NAME:TYPE',
     multiple: true,
     about: 'a field to index: keyword, keyword[], number, boolean or text; may be given again',
   },
+};
+const MAKING: Record<string, Flag> = {
+  metric: { value: 'METRIC', choices: ['cosine', 'l2', 'dot'], about: 'cosine, l2 or dot (cosine)' },
+  seed: { value: 'N', from: 0, to: Number.MAX_SAFE_INTEGER, about: 'seed of the graph (42)' },
+  model: { value: 'NAME', about: 'name of the embedding model' },
+  ...INDEX,
 };
 const READING: Record<string, Flag> = {
   'id-field': { value: 'NAME', about: 'the field with the id (id)' },
@@ -166,6 +174,43 @@ export const COMMANDS: Record<string, Command> = {
     flags: { quiet: QUIET, json: JSON_FLAG },
     example: 'auspex compact notes.auspex',
   },
+  rebuild: {
+    operands: 'DIR',
+    least: 1,
+    most: 1,
+    about:
+      'Builds the index anew by other options, and drops deleted and replaced rows. What is left out stays as it is.',
+    flags: {
+      m: { ...(INDEX.m as Flag), about: 'links a node' },
+      'ef-construction': { ...(INDEX['ef-construction'] as Flag), about: 'candidates while linking' },
+      quantization: { ...(INDEX.quantization as Flag), about: 'what searches read of a row: none, f16, sq8 or sq4' },
+      field: { ...(INDEX.field as Flag), about: 'a field to index, of all that are to be: may be given again' },
+      'no-fields': { about: 'index no field' },
+      quiet: QUIET,
+      json: JSON_FLAG,
+    },
+    example: 'auspex rebuild notes.auspex -m 24 --quantization sq4',
+  },
+  tune: {
+    operands: 'DIR',
+    least: 1,
+    most: 1,
+    about:
+      'Finds the fewest candidates by which searches reach a recall on rows of the collection, and keeps the number.',
+    flags: {
+      'target-recall': {
+        value: 'X',
+        from: 0.01,
+        to: 1,
+        fraction: true,
+        about: 'share of the true neighbours (needed)',
+      },
+      k: K,
+      quiet: QUIET,
+      json: JSON_FLAG,
+    },
+    example: 'auspex tune notes.auspex --target-recall 0.98',
+  },
   bench: {
     operands: 'DIR',
     least: 1,
@@ -173,7 +218,7 @@ export const COMMANDS: Record<string, Command> = {
     about: 'Measures recall against latency: rows of the collection are searched for, and compared with exact search.',
     flags: {
       k: K,
-      sample: { value: 'N', from: 1, to: 100_000, about: 'rows to search for (200)' },
+      sample: { value: 'N', from: 1, to: 10_000, about: 'rows to search for (200)' },
       'ef-search': { value: 'N', from: 1, to: 100_000, about: 'measure this one alone (16 to 256)' },
       filter: FILTER,
       quiet: QUIET,
@@ -241,9 +286,10 @@ function readValue(name: string, flag: Flag, value: string | undefined, inline: 
   }
   if (from === undefined || to === undefined) return value;
   const number = Number(value);
-  const fits = fraction ? Number.isFinite(number) : Number.isInteger(number) && number >= from && number <= to;
-  if (fits && value.trim() !== '') return number;
-  const range = fraction ? 'a number' : `a whole number from ${from} to ${to}`;
+  const kind = fraction ? Number.isFinite(number) : Number.isInteger(number);
+  if (kind && number >= from && number <= to && value.trim() !== '') return number;
+  const limits = Number.isFinite(from) ? ` from ${from} to ${to}` : '';
+  const range = `a ${fraction ? '' : 'whole '}number${limits}`;
   throw new UsageError(`${name} must be ${range}, got ${JSON.stringify(value)}`);
 }
 

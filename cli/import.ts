@@ -36,18 +36,20 @@ const CHECK = 1000;
 
 /** The options of `open` that the command line gives. */
 export function openOptions(given: Given): OpenOptions {
-  const { dim, metric, m, seed, model } = given as Record<string, never>;
-  const options = {
-    dim,
-    metric,
-    m,
-    seed,
-    model,
-    efConstruction: given['ef-construction'],
-    fields: readFields(given.field),
-  };
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const { dim, metric, seed, model } = given as Record<string, never>;
+  return defined({ dim, metric, seed, model, ...indexOptions(given) });
 }
+
+/** What `rebuild` can change of them. */
+export function indexOptions(given: Given): Pick<OpenOptions, 'm' | 'efConstruction' | 'quantization' | 'fields'> {
+  const { m, quantization } = given as Record<string, never>;
+  const fields = given['no-fields'] ? {} : readFields(given.field);
+  return defined({ m, quantization, efConstruction: given['ef-construction'], fields });
+}
+
+/** The entries that are there. */
+const defined = (options: object) =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
 /** Whether a collection is in this folder. One that cannot be used is an error. */
 export async function isCollection(path: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 /** What the page asks about a collection, and the answers. The library judges what a question has in it. */
-import type { Filter, LocalCollection, Metadata, SearchOptions } from 'auspex';
-import { measure, sampleIds } from '../measure.ts';
+import type { Filter, Hit, LocalCollection, Metadata, SearchOptions } from 'auspex';
+import { measure } from '../measure.ts';
 import { plane } from './pca.ts';
 
 type Question = Record<string, unknown>;
@@ -30,26 +30,43 @@ export function answers(collection: LocalCollection): Record<string, Answer> {
       return { path, dim, metric, fields, stats, example };
     },
 
-    async search({ id, vector, k, efSearch, exact, filter }, signal) {
+    /** Near a row or a vector, by words, or both; `explain` is of the nearest, where any were asked for. */
+    async search({ id, vector, text, k, efSearch, exact, filter }, signal) {
       const options = given({ k: limited(k, HITS), efSearch, exact, filter }) as SearchOptions<Metadata>;
-      const begun = performance.now();
-      const hits =
-        id === undefined
-          ? await collection.search(vector as number[], { ...options, signal })
-          : await collection.similar(id as string, { ...options, signal });
-      const ms = performance.now() - begun;
       const own = id === undefined ? undefined : await collection.get(id as string, { include: { vector: true } });
-      const explain = await collection.explain(own?.vector ?? (vector as number[]), options);
+      const near = own?.vector ?? (vector as number[] | undefined);
+      const begun = performance.now();
+      let hits: Hit<Metadata>[];
+      if (text === undefined) {
+        hits =
+          id === undefined
+            ? await collection.search(near as number[], { ...options, signal })
+            : await collection.similar(id as string, { ...options, signal });
+      } else if (id === undefined && vector === undefined) {
+        const { efSearch: _, exact: __, ...words } = options;
+        hits = await collection.searchText(text as string, { ...words, signal });
+      } else if (id !== undefined && !own) {
+        // Names the id.
+        hits = await collection.similar(id as string, options);
+      } else {
+        // A row is left out of its own hits.
+        const most = options.k ?? 10;
+        const query = { vector: near as number[], text: text as string };
+        const found = await collection.searchHybrid(query, { ...options, k: own ? most + 1 : most, signal });
+        hits = found.filter((hit) => hit.id !== own?.id).slice(0, most);
+      }
+      const ms = performance.now() - begun;
+      // The vector's list of both has 100 rows at least.
+      const listed = text === undefined ? options : { ...options, k: Math.max(options.k ?? 10, 100) };
+      const explain = near && (await collection.explain(near, listed));
       return { hits, ms, explain, query: own && { id: own.id, metadata: own.metadata } };
     },
 
     async measure({ k, sample, filter }, signal) {
-      const options = {
-        k: limited(k, HITS) ?? 10,
-        sample: limited(sample, SAMPLE) ?? 100,
-        filter: filter as Filter<Metadata> | undefined,
-      };
-      return measure(collection, { ...options, signal });
+      const how = { k: limited(k, HITS) ?? 10, sample: limited(sample, SAMPLE) ?? 100 };
+      const only = given({ filter }) as { filter?: Filter<Metadata> };
+      const matching = await collection.count(only.filter);
+      return { matching, ...(await measure(collection, { ...how, ...only, signal })) };
     },
 
     async map({ field, filter, rows }, signal) {
@@ -81,6 +98,25 @@ const limited = (value: unknown, most: number) => (typeof value === 'number' ? M
 /** The entries that are there. */
 const given = (options: object) =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+
+/** Ids that are spread evenly over the rows, by arrival: at most so many. */
+async function sampleIds(
+  collection: LocalCollection,
+  count: number,
+  filter: Filter<Metadata> | undefined,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const rows = await collection.count(filter);
+  const ids: string[] = [];
+  let seen = 0;
+  for await (const { id } of collection.items({ include: { metadata: false }, ...(filter && { filter }) })) {
+    // The next of `count` even steps through all rows.
+    if (seen * count >= ids.length * rows) ids.push(id);
+    if (++seen % 10_000 === 0) signal.throwIfAborted();
+    if (ids.length >= count) break;
+  }
+  return ids;
+}
 
 /** The direction of a vector. */
 function unit(vector: Float32Array): Float32Array {

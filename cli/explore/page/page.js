@@ -88,6 +88,8 @@ async function begin() {
   ]);
   if (example) $('id').value = example.id;
   $('fields').replaceChildren(...Object.entries(fields).map(([name, type]) => fieldOf(name, type)));
+  const words = Object.values(fields).includes('text');
+  for (const each of document.querySelectorAll('.by-words')) each.hidden = !words;
   const known = new Set([...Object.keys(fields), ...Object.keys(example?.metadata ?? {})]);
   $('colour').append(...Array.from(known, (name) => element('option', { value: name, textContent: name })));
   if (Object.keys(fields).length > 0) $('colour').value = Object.keys(fields)[0];
@@ -96,6 +98,7 @@ async function begin() {
 const COMPARED = {
   keyword: ['$eq', '$ne', '$startsWith', '$contains'],
   'keyword[]': ['$eq', '$ne', '$startsWith', '$contains'],
+  text: ['$contains', '$startsWith', '$eq', '$ne'],
 };
 const WORDS = { $eq: 'is', $ne: 'is not', $startsWith: 'begins with', $contains: 'contains' };
 
@@ -157,11 +160,12 @@ function readFilter() {
 }
 
 // ------------------------------------------------------------------ search
+/** What hits are to be near: 'id', 'vector' or 'none'. */
+const near = () => document.querySelector('input[name=by]:checked').value;
+
 for (const radio of document.querySelectorAll('input[name=by]')) {
   radio.addEventListener('change', () => {
-    const byId = document.querySelector('input[name=by]:checked').value === 'id';
-    document.querySelector('.by-id').hidden = !byId;
-    document.querySelector('.by-vector').hidden = byId;
+    for (const by of ['id', 'vector']) document.querySelector(`.by-${by}`).hidden = near() !== by;
   });
 }
 
@@ -175,23 +179,27 @@ function readVector() {
 }
 
 onSubmit($('ask'), $('said'), async () => {
-  const byId = document.querySelector('input[name=by]:checked').value === 'id';
+  const by = near();
+  const text = $('text').value.trim();
   const { hits, ms, explain } = await ask('search', {
-    ...(byId ? { id: $('id').value } : { vector: readVector() }),
+    ...(by === 'id' && { id: $('id').value }),
+    ...(by === 'vector' && { vector: readVector() }),
+    ...((by === 'none' || text !== '') && { text }),
     k: Number($('k').value),
     ...($('ef').value !== '' && { efSearch: Number($('ef').value) }),
     exact: $('exact').checked,
     filter: readFilter(),
   });
-  facts($('plan'), [
-    ['plan', explain.plan],
+  const plan = explain && [
+    ['plan', text === '' ? explain.plan : `${explain.plan}, and words`],
     ['matching', explain.matching === undefined ? 'all' : whole(explain.matching)],
     ['visited', whole(explain.visited)],
     ['distances', whole(explain.distances)],
     ['rescored', whole(explain.rescored)],
     ['engine', `${whole(explain.microseconds)} us`],
     ['isa', explain.isa],
-  ]);
+  ];
+  facts($('plan'), plan ?? [['plan', 'words']]);
   $('hits').tBodies[0].replaceChildren(
     ...hits.map(({ id, distance, score, metadata }, i) => {
       const near = element('button', { type: 'button', textContent: id, title: `Search near ${id}` });
@@ -201,14 +209,15 @@ onSubmit($('ask'), $('said'), async () => {
         {},
         element('td', { textContent: i + 1 }),
         element('td', {}, near),
-        element('td', { textContent: distance.toFixed(5) }),
+        // Only words found it.
+        element('td', { textContent: distance === null ? '-' : distance.toFixed(5) }),
         element('td', { textContent: score.toFixed(5) }),
         element('td', { className: 'data', textContent: shown(metadata) }),
       );
     }),
   );
   marked = new Set(hits.map(({ id }) => id));
-  if (byId) marked.add($('id').value);
+  if (by === 'id') marked.add($('id').value);
   paint();
   return `${whole(hits.length)} hits in ${ms.toFixed(1)} ms`;
 });
@@ -229,19 +238,19 @@ function searchNear(id) {
 
 // ------------------------------------------------------------------ recall against latency
 onSubmit($('measure'), $('measured'), async () => {
-  const { points, k, sample, exact } = await ask('measure', {
+  const { points, k, sample, exactUs, matching } = await ask('measure', {
     k: Number($('k').value),
     sample: Number($('sample').value),
     filter: readFilter(),
   });
-  if (points.length === 0) throw new Error('no row matches');
+  if (matching === 0) throw new Error('no row matches');
   $('curve').replaceChildren(curve(points), tableOf(points));
-  return `recall@${k} of ${whole(sample)} rows; exact search takes ${whole(exact)} us a query`;
+  return `recall@${k} of ${whole(sample)} rows; exact search takes ${whole(exactUs)} us`;
 });
 
 function curve(points) {
   const [width, height, left, right, top, bottom] = [420, 230, 46, 22, 16, 36];
-  const most = Math.max(...points.map(({ p50 }) => p50)) * 1.1;
+  const most = Math.max(...points.map(({ p50Us }) => p50Us)) * 1.1;
   const least = Math.min(0.9, ...points.map(({ recall }) => Math.floor(recall * 20) / 20));
   const x = (us) => left + ((width - left - right) * us) / most;
   const y = (recall) => height - bottom - ((height - top - bottom) * (recall - least)) / (1 - least);
@@ -266,11 +275,11 @@ function curve(points) {
     ),
   );
   parts.push(
-    drawing('polyline', { class: 'curve', points: points.map((at) => `${x(at.p50)},${y(at.recall)}`).join(' ') }),
+    drawing('polyline', { class: 'curve', points: points.map((at) => `${x(at.p50Us)},${y(at.recall)}`).join(' ') }),
   );
-  for (const { efSearch, recall, p50 } of points) {
-    parts.push(drawing('circle', { class: 'at', cx: x(p50), cy: y(recall), r: 4 }));
-    parts.push(drawing('text', { x: x(p50), y: y(recall) + 16, 'text-anchor': 'middle' }, `${efSearch}`));
+  for (const { efSearch, recall, p50Us } of points) {
+    parts.push(drawing('circle', { class: 'at', cx: x(p50Us), cy: y(recall), r: 4 }));
+    parts.push(drawing('text', { x: x(p50Us), y: y(recall) + 16, 'text-anchor': 'middle' }, `${efSearch}`));
   }
   const label = 'Recall by latency; the numbers at the points are efSearch, and the table has the same figures';
   return drawing('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label }, ...parts);
@@ -284,8 +293,8 @@ function tableOf(points) {
       {},
       cell('td', at.efSearch),
       cell('td', at.recall.toFixed(3)),
-      cell('td', whole(at.p50)),
-      cell('td', whole(at.p99)),
+      cell('td', whole(at.p50Us)),
+      cell('td', whole(at.p99Us)),
     ),
   );
   const head = element('tr', {}, ...['efSearch', 'recall', 'p50, us', 'p99, us'].map((text) => cell('th', text)));

@@ -396,8 +396,11 @@ test('create, search, stats, verify, compact and bench say what they did, as tex
   t.regex(done(t, at, ['stats', 'a.auspex']), /rows +4\n/);
   t.deepEqual(json(['verify', 'a.auspex', '-q']), { ok: true, problems: [] });
   t.true(json(['compact', 'a.auspex', '-q']).reclaimedBytes >= 0);
-  const { points, sample } = json(['bench', 'a.auspex', '-q', '-k', '2']);
+  const { points, sample, exactUs } = json(['bench', 'a.auspex', '-q', '-k', '2']);
   t.deepEqual([sample, points.map(({ recall }: { recall: number }) => recall)], [4, [1, 1, 1, 1, 1]]);
+  t.true(exactUs > 0);
+  json(['create', 'none.auspex', '--dim', '4']);
+  fails(t, at, ['bench', 'none.auspex', '-q'], 1, /no rows to search for/);
   // A byte of a row, in the middle of the log.
   const log = join(at, 'a.auspex', readdirSync(join(at, 'a.auspex')).find((name) => name.startsWith('log-')) ?? '');
   const bytes = readFileSync(log);
@@ -407,6 +410,60 @@ test('create, search, stats, verify, compact and bench say what they did, as tex
   const { code, stderr } = auspex(at, ['verify', 'a.auspex', '-q']);
   t.true(code === 1 || code === 4, stderr);
   t.regex(stderr, /ERR_CORRUPT|problems/);
+});
+
+test('rebuild and tune change how searches run, keep it, and stats says so', async (t) => {
+  const at = folder(t);
+  const json = (args: string[]) => JSON.parse(done(t, at, [...args, '--json', '-q']));
+  const floats = vectors(3000, 16);
+  writeFileSync(join(at, 'v.npy'), npy('<f4', [3000, 16], new Uint8Array(floats.buffer)));
+  const made = ['--metric', 'l2', '-m', '4', '--ef-construction', '10', '--quantization', 'none'];
+  json(['import', 'a.auspex', 'v.npy', ...made, '--field', 'n:number']);
+  const built = () => {
+    const { m, efConstruction, quantization, efSearch, fields } = JSON.parse(
+      done(t, at, ['stats', 'a.auspex', '--json']),
+    );
+    return { m, efConstruction, quantization, efSearch, fields };
+  };
+  const first = { m: 4, efConstruction: 10, quantization: 'none', efSearch: 64, fields: { n: 'number' } };
+  t.deepEqual(built(), first);
+  const tuned = json(['tune', 'a.auspex', '--target-recall', '0.9', '-k', '5']);
+  t.true(tuned.recall >= 0.9 && tuned.efSearch >= 5 && tuned.kept && tuned.k === 5, JSON.stringify(tuned));
+  t.deepEqual(built(), { ...first, efSearch: tuned.efSearch });
+  const again = ['tune', 'a.auspex', '--target-recall', '0.9'];
+  t.regex(
+    done(t, at, again),
+    /: efSearch \d+ finds 0\.9\d\d of the 10 nearest, p50 \d+ us; searches use it from now on\n$/,
+  );
+  const rebuilt = json([
+    'rebuild',
+    'a.auspex',
+    '-m',
+    '8',
+    '--ef-construction',
+    '40',
+    '--quantization',
+    'sq4',
+    '--no-fields',
+  ]);
+  const second = { m: 8, efConstruction: 40, quantization: 'sq4', fields: {} };
+  t.deepEqual([rebuilt.rows, built()], [3000, { ...second, efSearch: built().efSearch }]);
+  // What is left out stays.
+  t.regex(
+    done(t, at, ['rebuild', 'a.auspex', '--field', 'x:keyword', '-q']),
+    /: 3,000 rows, m 8, efConstruction 40, quantization sq4, fields x: keyword\n$/,
+  );
+  t.regex(done(t, at, ['stats', 'a.auspex']), /built by +m 8, efConstruction 40, quantization sq4\n +efSearch +\d+\n/);
+  t.deepEqual(json(['verify', 'a.auspex']).problems, []);
+  // So few rows that nothing walks.
+  done(t, at, ['import', 'few.auspex', '-', '--format', 'jsonl', '-q'], jsonl(rowsOf(3)));
+  t.false(json(['tune', 'few.auspex', '--target-recall', '1']).kept);
+  fails(t, at, ['tune', 'few.auspex'], 2, /needs --target-recall/);
+  fails(t, at, ['rebuild', 'few.auspex', '--no-fields', '--field', 'a:number'], 2, /exclude one another/);
+  const writer = await open(join(at, 'few.auspex'));
+  fails(t, at, ['tune', 'few.auspex', '--target-recall', '1'], 4, /ERR_LOCKED/);
+  fails(t, at, ['rebuild', 'few.auspex'], 4, /ERR_LOCKED/);
+  await writer.close();
 });
 
 test('a mistake on the command line is named, with what was probably meant', (t) => {
@@ -421,6 +478,9 @@ test('a mistake on the command line is named, with what was probably meant', (t)
     [['search', 'a', '--word', '--ids'], /--word needs a value \(--word=--ids/],
     [['search', 'a', '--id', '1', '--id', '2'], /--id is given twice/],
     [['stats', 'a', '--json=1'], /--json takes no value/],
+    [['tune', 'a', '--target-recall', '98'], /--target-recall must be a number from 0\.01 to 1, got "98"/],
+    [['search', 'a', '--max-distance', 'x'], /--max-distance must be a number, got "x"/],
+    [['rebuild', 'a', '--quantization', 'pq'], /--quantization must be one of none, f16, sq8, sq4, got "pq"/],
   ];
   for (const [[name = '', ...args], message] of wrong) {
     t.is(exitCode(t.throws(() => readFlags(name, args), { message })), 2, args.join(' '));
