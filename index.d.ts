@@ -41,7 +41,8 @@ export type Quantization = "none" | "f16" | "sq8" | "sq4";
  * | `ERR_INTERNAL` | AuspexError | a defect of this library |
  */
 export type ErrorCode = "ERR_ARGUMENT" | "ERR_DIMENSION" | "ERR_NOT_FINITE" | "ERR_ZERO_VECTOR" | "ERR_FILTER" | "ERR_EXISTS" | "ERR_NOT_FOUND" | "ERR_LOCKED" | "ERR_READ_ONLY" | "ERR_CLOSED" | "ERR_CORRUPT" | "ERR_VERSION" | "ERR_MODEL_MISMATCH" | "ERR_IO" | "ERR_NO_SPACE" | "ERR_MEMORY" | "ERR_NATIVE_LOAD" | "ERR_INTERNAL";
-interface BatchColumns {
+/** Hits of many queries, as typed arrays. Hit `h < counts[q]` of query `q` is at `q * k + h`. */
+export interface BatchColumns {
   /** Columns: the distance between the first hits of neighbouring queries. */
   readonly k: number;
   /** Hits of each query. */
@@ -85,7 +86,8 @@ export interface BuildOptions {
   /** Name of the embedding model, 1 to 1,024 bytes. Another one than the collection's is ERR_MODEL_MISMATCH. */
   model?: string;
 }
-interface Bytes {
+/** Memory in bytes. */
+export interface Bytes {
   /** In the heap. */
   ram: number;
   /** Mapped from files. */
@@ -133,7 +135,8 @@ export interface Explain {
   /** The instruction set in use. */
   isa: Isa;
 }
-interface Info {
+/** What this build is and what it runs on. */
+export interface Info {
   /** Of the package. */
   version: string;
   /** Instruction set in use. */
@@ -194,12 +197,11 @@ export interface Stats {
 }
 /** One vector: `dim` numbers. Kept as 32-bit floats. */
 export type VectorLike = Float32Array | Float64Array | readonly number[];
-/**
- * What transformers.js and ONNX Runtime return. `data` is a Float32Array at run time (else TypeError); `dims` is
- * `[dim]`, `[1, dim]` or `[n, dim]`.
- */
+/** What transformers.js and ONNX Runtime return. */
 export type TensorLike = {
+  /** The numbers, row by row: a Float32Array at run time (else TypeError). */
   readonly data: ArrayLike<unknown>;
+  /** `[dim]`, `[1, dim]` or `[n, dim]`. */
   readonly dims: readonly number[];
 };
 /** One query. */
@@ -235,68 +237,77 @@ export type OpenOptions<M = Metadata> = BuildOptions & {
   /** Aborting before it is open rejects with `signal.reason`. */
   signal?: AbortSignal;
 };
-/** What comes back with a row: metadata unless it is `false`; the floats as they were given if vector is `true`. */
+/** What comes back with a row. */
 export type Include = {
+  /** The row's metadata, unless `false`. */
   metadata?: boolean;
+  /** The row's `dim` floats as they were given, if `true`. */
   vector?: boolean;
 };
 /** How to read rows. */
 export type ReadOptions<I = Include> = {
+  /** What comes back with each row. */
   include?: I;
 };
 /** Which rows to read, and how. */
 export type ItemsOptions<M, I = Include> = {
+  /** Only rows that match. */
   filter?: Filter<M>;
+  /** What comes back with each row. */
   include?: I;
 };
 type Value<T> = T extends readonly (infer E)[] ? Extract<E, Scalar> : Extract<T, Scalar>;
 type Ordered<T> = Extract<T, string | number>;
-/**
- * What is asked of a field. A field that holds an array passes when any of its elements does.
- *
- * | operator | passes |
- * | --- | --- |
- * | `$eq`, `$in` | a value equal to the operand, to one of the operands; `null` is also a field that is missing |
- * | `$ne`, `$nin` | whatever `$eq`, `$in` do not: a missing field too |
- * | `$exists` | `true`: a field that is there, be it null; `false`: one that is missing |
- * | `$gt`, `$gte`, `$lt`, `$lte` | a value of the operand's type: numbers by size, text by code points |
- * | `$startsWith`, `$contains` | text that begins with the operand, that has it somewhere |
- */
+/** What is asked of a field. A field that holds an array passes when any of its elements does. */
 export type Ops<T> = {
+  /** A value equal to the operand; `null` is also a field that is missing. */
   $eq?: T | null;
+  /** Whatever `$eq` does not pass: a missing field too. */
   $ne?: T | null;
+  /** A value equal to one of the operands; of none no row passes. */
   $in?: readonly (T | null)[];
+  /** Whatever `$in` does not pass: a missing field too. */
   $nin?: readonly (T | null)[];
+  /** `true`: a field that is there, be it null; `false`: one that is missing. */
   $exists?: boolean;
 } & ([
   Ordered<T>
 ] extends [
   never
 ] ? {} : {
+  /** Greater than the operand, of its type: numbers by size, text by code points. */
   $gt?: Ordered<T>;
+  /** Greater than the operand, or equal. */
   $gte?: Ordered<T>;
+  /** Less than the operand. */
   $lt?: Ordered<T>;
+  /** Less than the operand, or equal. */
   $lte?: Ordered<T>;
 }) & ([
   Extract<T, string>
 ] extends [
   never
 ] ? {} : {
+  /** Text that begins with the operand. */
   $startsWith?: string;
+  /** Text that has the operand somewhere. */
   $contains?: string;
 });
 /**
- * Which rows: all that is listed must hold. `$and` of nothing matches every row, `$or` and `$in` of nothing none. At most
- * 64 deep, 10,000 conditions and 4 MiB; else, and for what is no filter, `ERR_FILTER` with the path inside the filter.
+ * Which rows: all that is listed must hold. At most 64 deep, 10,000 conditions and 4 MiB; else, and for what is no filter,
+ * `ERR_FILTER` with the path inside the filter.
  *
  * @example
  * const recent: Filter<Doc> = { year: { $gte: 2020 }, tags: 'rust', $not: { draft: true } };
  */
 export type Filter<M = Metadata> = {
+  /** All of these hold; of none every row matches. */
   $and: readonly Filter<M>[];
 } | {
+  /** One of these holds; of none no row matches. */
   $or: readonly Filter<M>[];
 } | {
+  /** This does not hold. */
   $not: Filter<M>;
 } | {
   [K in keyof M]?: Value<NonNullable<M[K]>> | null | Ops<Value<NonNullable<M[K]>>>;
@@ -305,60 +316,64 @@ export type Filter<M = Metadata> = {
 export type Included<M, I> = (I extends {
   metadata: false;
 } ? {} : {
+  /** As it was given. */
   metadata: M;
 }) & (I extends {
   vector: true;
 } ? {
+  /** The `dim` floats as they were given, in memory of their own. */
   vector: Float32Array;
 } : {});
 /** A row. */
 export type Item<M, I = {}> = {
+  /** The row's id. */
   id: string;
 } & Included<M, I>;
-/**
- * A row found by nearness or by its words.
- *
- * - `distance`: smaller is nearer. See {@link Metric}. NaN where only words found the row.
- * - `score`: larger is better. cosine: `1 - distance`; dot: `-distance`; l2: `1 / (1 + distance)`. Of `searchText` it is
- *   BM25, and of `searchHybrid` the sum over both lists of `weight / (rrfK + rank)`, ranks counted from 1.
- */
+/** A row found by nearness or by its words. */
 export type Hit<M, I = {}> = {
+  /** The row's id. */
   id: string;
+  /** Smaller is nearer: see {@link Metric}. NaN where only words found the row. */
   distance: number;
+  /**
+   * Larger is better. cosine: `1 - distance`; dot: `-distance`; l2: `1 / (1 + distance)`. Of `searchText` it is BM25, and of
+   * `searchHybrid` the sum over both lists of `weight / (rrfK + rank)`, ranks counted from 1.
+   */
   score: number;
 } & Included<M, I>;
-/**
- * A row to write. `id`: 1 to 1,024 bytes of well-formed text. `metadata`: an object that JSON can hold; it may be left
- * out only where `{}` is a valid M, and then reads back as `{}`.
- */
+/** A row to write. `metadata` may be left out only where `{}` is a valid M, and then reads back as `{}`. */
 export type InputItem<M> = {
+  /** 1 to 1,024 bytes of well-formed text. */
   id: string;
+  /** `dim` numbers. */
   vector: VectorLike;
 } & ({} extends M ? {
+  /** An object that JSON can hold. */
   metadata?: M;
 } : {
+  /** An object that JSON can hold. */
   metadata: M;
 });
-/**
- * Rows to write, as columns: the fast way in. As many ids as vectors, and as many entries of metadata where there
- * is any.
- */
+/** Rows to write, as columns: the fast way in. */
 export type Batch<M> = {
+  /** The ids of n rows, each 1 to 1,024 bytes of well-formed text. */
   ids: readonly string[];
+  /** Their n vectors. */
   vectors: VectorBatch;
 } & ({} extends M ? {
+  /** Their metadata: n objects that JSON can hold, `undefined` for `{}`. */
   metadata?: readonly (M | undefined)[];
 } : {
+  /** Their metadata: n objects that JSON can hold. */
   metadata: readonly M[];
 });
 /** What `insert` and `upsert` take. */
 export type Rows<M> = InputItem<M> | readonly InputItem<M>[] | Batch<M>;
-/**
- * What `update` changes of a row: its vector, keys of its metadata, or both. A key with `undefined` is removed, one with
- * `null` stores null; keys that are not named stay, and so does what is below a key that is.
- */
+/** What `update` changes of a row: its vector, keys of its metadata, or both. */
 export type Patch<M> = {
+  /** `dim` numbers. */
   vector?: VectorLike;
+  /** A key with `undefined` is removed, one with `null` stores null. A key that is named is replaced whole; others stay. */
   metadata?: {
     [K in keyof M]?: M[K] | undefined;
   };
@@ -367,10 +382,12 @@ export type Patch<M> = {
 export type RowStream<M> = AsyncIterable<InputItem<M> | Batch<M>> | Iterable<InputItem<M> | Batch<M>>;
 /**
  * Hits by groups. A row's group is named by the string, finite number or boolean that it has in `field`; a row that has
- * none of these there (or null, an array, an object) is in no group, and no hit. `size`: hits of a group, 1 when left out.
+ * none of these there (or null, an array, an object) is in no group, and no hit.
  */
 export interface GroupBy<M = Metadata> {
+  /** The key of the metadata that names a row's group. */
   field: keyof M & string;
+  /** Hits of a group: 1 when left out. */
   size?: number;
 }
 /** How to search rows with metadata M. */
@@ -414,12 +431,16 @@ export type BatchOptions<M = Metadata> = Omit<SearchOptions<M>, "include" | "off
 export type TextOptions<M = Metadata, I = Include> = Pick<SearchOptions<M, I>, "k" | "offset" | "filter" | "include" | "signal">;
 /** What `searchHybrid` looks for: rows near the vector, and rows that have words of the text. */
 export type HybridQuery = {
+  /** `dim` numbers. */
   vector: Query;
+  /** At most 4 MiB. */
   text: string;
 };
-/** What each list counts in `searchHybrid`: 0 to 1,000,000, and 1 when left out. One with 0 is left out. */
+/** What each list counts in `searchHybrid`: 0 to 1,000,000. One with 0 is left out. */
 export type Weights = {
+  /** The nearest rows: 1 when left out. */
   vector?: number;
+  /** The rows whose words fit best: 1 when left out. */
   text?: number;
 };
 /** How to search by nearness and words. `efSearch`, `exact` and `maxDistance` are about the vector's list. */
@@ -429,6 +450,17 @@ export type HybridOptions<M = Metadata, I = Include> = TextOptions<M, I> & Pick<
   /** What each list counts: the same when left out. */
   weights?: Weights;
 };
+/** How to compare vectors without a collection. */
+export interface ExactOptions {
+  /** Neighbours of each query: 1 to 1,000,000. */
+  k: number;
+  /** What distance means: `'cosine'` when left out. */
+  metric?: Metric;
+  /** Numbers in a vector: 1 to 4,096. */
+  dim: number;
+  /** Aborting rejects with `signal.reason` and stops the work. */
+  signal?: AbortSignal;
+}
 /** How to run what may take long. */
 export interface JobOptions {
   /** Aborting ends the work, which then leaves nothing behind, and rejects with `signal.reason`. */
@@ -450,9 +482,11 @@ export interface RecallOptions<M = Metadata> extends JobOptions {
   /** Only rows that match are hits. Queries are rows whether they match or not. */
   filter?: Filter<M>;
 }
-/** What to reach. `targetRecall`: greater than 0, at most 1. `k`: hits of a search, 10 when left out. */
+/** What to reach. */
 export interface TuneOptions extends JobOptions {
+  /** The share of the true neighbours to find: greater than 0, at most 1. */
   targetRecall: number;
+  /** Hits of a search: 10 when left out. */
   k?: number;
 }
 /** What to build an index by. What is left out stays as it is. */
@@ -488,9 +522,11 @@ export interface Progress {
 export interface Traced {
   /** The method that was called. */
   readonly method: string;
-  /** The collection's folder, `undefined` in memory; its dimension and metric. */
+  /** The collection's folder, `undefined` in memory. */
   readonly path: string | undefined;
+  /** Numbers in a vector of the collection. */
   readonly dim: number;
+  /** What distance means in the collection. */
   readonly metric: Metric;
   /** What it was called with, as it was given: not to be changed. */
   readonly args: readonly unknown[];
@@ -499,6 +535,11 @@ export interface Traced {
   /** What it threw, or rejected with. */
   error?: unknown;
 }
+/** What `compact` gave back. */
+export interface Compacted {
+  /** Of files, or of memory where there are none. */
+  reclaimedBytes: number;
+}
 /** What `verify` found. */
 export interface VerifyReport {
   /** Whether nothing is wrong. */
@@ -506,14 +547,20 @@ export interface VerifyReport {
   /** What is wrong, at most 1,000 of each kind; then one more says how many there are besides. */
   problems: Problem[];
 }
-/**
- * Hits of many queries. `id` gives the id of one hit, `''` where there is no such hit; `ids` all of them, `k` a query.
- * Both decode ids on demand.
- */
+/** Hits of many queries. Ids are decoded on demand. */
 export type BatchHits = BatchColumns & {
+  /** The id of one hit: `''` where there is no such hit. */
   id(query: number, hit: number): string;
+  /** The ids of all hits, `k` a query, `''` where there are fewer. */
   ids(): string[];
 };
+/** How many rows `upsert` added, and how many it replaced. */
+export interface Upserted {
+  /** Rows whose ids were not known. */
+  inserted: number;
+  /** Rows that were replaced. */
+  updated: number;
+}
 /**
  * A set of rows, searched by nearness. Nothing here is synchronous. A method never throws, it rejects: with a
  * TypeError or RangeError that names the argument, with an `AuspexError` that has a `code`, or with `signal.reason`.
@@ -541,10 +588,7 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    * @returns how many rows were added and how many replaced
    * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the row
    */
-  upsert(rows: Rows<M>, options?: WriteOptions): Promise<{
-    inserted: number;
-    updated: number;
-  }>;
+  upsert(rows: Rows<M>, options?: WriteOptions): Promise<Upserted>;
   /**
    * Writes a stream of rows or batches, in batches that are each atomic. It reads no faster than it writes and holds
    * two batches at most.
@@ -583,13 +627,18 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   /** Removes every row. Their bytes go when a quarter of all is dead, or by `compact`. */
   clear(): Promise<void>;
   /**
-   * Rows by id: one entry an id, `undefined` where it is unknown.
+   * A row by its id: `undefined` where it is unknown.
    *
    * @example
    * const note = await notes.get('a');
-   * const [a, b] = await notes.get(['a', 'b'], { include: { vector: true } });
    */
   get<const I extends Include = {}>(id: string, o?: ReadOptions<I>): Promise<Item<M, I> | undefined>;
+  /**
+   * Rows by id, all as of one moment: one entry an id, `undefined` where it is unknown.
+   *
+   * @example
+   * const [a, b] = await notes.get(['a', 'b'], { include: { vector: true } });
+   */
   get<const I extends Include = {}>(ids: readonly string[], o?: ReadOptions<I>): Promise<(Item<M, I> | undefined)[]>;
   /** Whether a row has this id. */
   has(id: string): Promise<boolean>;
@@ -684,12 +733,9 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    * Writes the rows that are left anew and drops the rest, beside searches and writes. It happens by itself when a quarter
    * is dead. Needs room for the rows once more while it lasts.
    *
-   * @returns bytes given back: of files, or of memory where there are none
    * @throws ERR_READ_ONLY; ERR_MEMORY, ERR_NO_SPACE (nothing changed); ERR_CORRUPT; ERR_CLOSED when `close` ends it
    */
-  compact(options?: JobOptions): Promise<{
-    reclaimedBytes: number;
-  }>;
+  compact(options?: JobOptions): Promise<Compacted>;
   /**
    * Builds the index and the columns of `fields` anew, by other options, beside searches and writes, which go on with
    * those that are there; the new ones take their place at once, and are kept. Dead rows are dropped as by `compact`, and
@@ -740,12 +786,6 @@ export interface LocalCollection<M extends object = Metadata> extends Collection
    */
   searchSync<const I extends Include = {}>(query: Query, options?: Omit<SearchOptions<M, I>, "signal">): Hit<M, I>[];
 }
-type ExactOptions = {
-  k: number;
-  metric?: Metric;
-  dim: number;
-  signal?: AbortSignal;
-};
 /**
  * Opens a collection: in memory, or in a folder of its own, which is made when there is none. Options left out are the
  * stored ones. One handle at a time writes to a folder, and any number of handles with `mode: 'readonly'` read it.
@@ -800,9 +840,6 @@ export declare class AuspexError extends Error {
  *   throw error;
  * }
  */
-export declare function isAuspexError(error: unknown): error is Error & {
-  readonly code: ErrorCode;
-  readonly loaded?: number;
-};
+export declare function isAuspexError(error: unknown): error is Error & Pick<AuspexError, "code" | "loaded">;
 
 export {};

@@ -22,6 +22,7 @@ await runSuites([
   tool('typescript of the benchmark', 'tsc', '--noEmit', '-p', 'benchmark'),
   tool('lints and format', 'biome', 'check', '--error-on-warnings', '.'),
   node('index.d.ts is current', '.ci/types.mjs', '--check'),
+  tool('every public name is documented', 'typedoc', '--emit', 'none'),
   { ...tool('api tests', 'ava', '--tap', '__test__/*.test.ts'), count: tapCount },
   node('package', '.ci/package.mjs'),
 ]);

@@ -29,14 +29,13 @@ const PAGE = 2 ** 18;
 
 type Search = Api.SearchOptions<unknown>;
 type Hybrid = Omit<Search, 'groupBy' | 'diversify'> & Pick<Api.HybridOptions, 'rrfK' | 'weights'>;
-type ExactOptions = { k: number; metric?: Api.Metric; dim: number; signal?: AbortSignal };
 
 const INDEX = { m: 'number', efConstruction: 'number', quantization: 'string' } as const;
 const BUILD = { ...INDEX, efSearch: 'number', seed: 'number', threads: 'number' } as const;
 const KEEP = { mode: 'string', ifMissing: 'string', durability: 'string', model: 'string' } as const;
 const FIELDS = { fields: 'object' } as const;
 const OPEN: Schema<OpenOptions> = { dim: 'number', metric: 'string', ...BUILD, ...KEEP, ...FIELDS, signal: 'signal' };
-const EXACT: Schema<ExactOptions> = { k: 'number', metric: 'string', dim: 'number', signal: 'signal' };
+const EXACT: Schema<Api.ExactOptions> = { k: 'number', metric: 'string', dim: 'number', signal: 'signal' };
 const JOB: Schema<Api.JobOptions> = { signal: 'signal', onProgress: 'function' };
 const REBUILD: Schema<Api.RebuildOptions> = { ...INDEX, ...FIELDS, ...JOB };
 const PATCH: Schema<Api.Patch<unknown>> = { vector: 'object', metadata: 'object' };
@@ -104,7 +103,7 @@ export async function open(...given: unknown[]): Promise<unknown> {
  * @example
  * const { rows, distances } = await exactSearch(vectors, queries, { k: 10, dim: 384 });
  */
-export async function exactSearch(vectors: Api.VectorBatch, queries: Api.VectorBatch, options: ExactOptions) {
+export async function exactSearch(vectors: Api.VectorBatch, queries: Api.VectorBatch, options: Api.ExactOptions) {
   const { metric, signal, ...given } = readOptions(options, EXACT);
   const [k, dim] = [required(given.k, 'number', 'k'), required(given.dim, 'number', 'dim')];
   // A dim that no vector can have is for the engine to name.

@@ -31,7 +31,7 @@ export class AuspexError extends Error {
  *   throw error;
  * }
  */
-export function isAuspexError(error: unknown): error is Error & { readonly code: ErrorCode; readonly loaded?: number } {
+export function isAuspexError(error: unknown): error is Error & Pick<AuspexError, 'code' | 'loaded'> {
   return error instanceof AuspexError || ofArguments.has(error as object);
 }
 

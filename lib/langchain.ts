@@ -8,17 +8,35 @@ import type { Collection, Filter, Metadata, OpenOptions } from './types';
 
 /** A collection that holds documents: the text of each stands in its row's metadata, beside the document's own. */
 export interface AuspexStoreOptions {
+  /** A collection that is open, here or over a port. Its metric gives the scores. */
   // biome-ignore lint/suspicious/noExplicitAny: metadata of one type are not those of another
   collection: Collection<any>;
   /** Key of the metadata that holds the text: `'text'` when left out. */
   textKey?: string;
 }
 
-/** How to open a collection for documents: in a folder when `path` is given, else in memory. `dim` is the embedding's. */
-export type AuspexOpenOptions = OpenOptions<Metadata> & { path?: string; textKey?: string };
+/** How to open a collection for documents. `dim` is the embedding's when left out. */
+export type AuspexOpenOptions = OpenOptions<Metadata> & {
+  /** The collection's folder; in memory when left out. */
+  path?: string;
+  /** Key of the metadata that holds the text: `'text'` when left out. */
+  textKey?: string;
+};
 
 /** Which documents to delete: one of the three. */
-export type AuspexDelete<M = Metadata> = { ids: string[] } | { filter: Filter<M> } | { deleteAll: true };
+export type AuspexDelete<M = Metadata> =
+  | {
+      /** Those with these ids; an unknown one is no error. */
+      ids: string[];
+    }
+  | {
+      /** Those whose metadata match. */
+      filter: Filter<M>;
+    }
+  | {
+      /** All of them. */
+      deleteAll: true;
+    };
 
 const DELETE: Schema<{ ids: string[]; filter: unknown; deleteAll: boolean }> = {
   ids: 'object',
@@ -36,10 +54,13 @@ const DELETE: Schema<{ ids: string[]; filter: unknown; deleteAll: boolean }> = {
  * const retriever = store.asRetriever({ k: 5, filter: { year: { $gte: 2020 } } });
  */
 export class AuspexVectorStore<M extends object = Metadata> extends VectorStore {
+  /** What a filter is: the collection's. */
   declare FilterType: Filter<M>;
 
+  /** Where the documents are. */
   // biome-ignore lint/suspicious/noExplicitAny: metadata of one type are not those of another
   readonly collection: Collection<any>;
+  /** Key of the metadata that holds the text. */
   readonly textKey: string;
 
   constructor(embeddings: EmbeddingsInterface, { collection, textKey = 'text' }: AuspexStoreOptions) {

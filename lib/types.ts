@@ -10,11 +10,14 @@ import type {
 } from '../crates/node/binding';
 
 export type {
+  BatchColumns,
   BuildOptions,
+  Bytes,
   Diversify,
   ErrorCode,
   ExactHits,
   Explain,
+  Info,
   Isa,
   Metric,
   Problem,
@@ -26,11 +29,13 @@ export type {
 /** One vector: `dim` numbers. Kept as 32-bit floats. */
 export type VectorLike = Float32Array | Float64Array | readonly number[];
 
-/**
- * What transformers.js and ONNX Runtime return. `data` is a Float32Array at run time (else TypeError); `dims` is
- * `[dim]`, `[1, dim]` or `[n, dim]`.
- */
-export type TensorLike = { readonly data: ArrayLike<unknown>; readonly dims: readonly number[] };
+/** What transformers.js and ONNX Runtime return. */
+export type TensorLike = {
+  /** The numbers, row by row: a Float32Array at run time (else TypeError). */
+  readonly data: ArrayLike<unknown>;
+  /** `[dim]`, `[1, dim]` or `[n, dim]`. */
+  readonly dims: readonly number[];
+};
 
 /** One query. */
 export type Query = VectorLike | TensorLike;
@@ -66,100 +71,174 @@ export type OpenOptions<M = Metadata> = BuildOptions & {
   signal?: AbortSignal;
 };
 
-/** What comes back with a row: metadata unless it is `false`; the floats as they were given if vector is `true`. */
-export type Include = { metadata?: boolean; vector?: boolean };
+/** What comes back with a row. */
+export type Include = {
+  /** The row's metadata, unless `false`. */
+  metadata?: boolean;
+  /** The row's `dim` floats as they were given, if `true`. */
+  vector?: boolean;
+};
 
 /** How to read rows. */
-export type ReadOptions<I = Include> = { include?: I };
+export type ReadOptions<I = Include> = {
+  /** What comes back with each row. */
+  include?: I;
+};
 
 /** Which rows to read, and how. */
-export type ItemsOptions<M, I = Include> = { filter?: Filter<M>; include?: I };
+export type ItemsOptions<M, I = Include> = {
+  /** Only rows that match. */
+  filter?: Filter<M>;
+  /** What comes back with each row. */
+  include?: I;
+};
 
 /** What a field is compared with: its value, or, of an array, any of its elements. */
 type Value<T> = T extends readonly (infer E)[] ? Extract<E, Scalar> : Extract<T, Scalar>;
 type Ordered<T> = Extract<T, string | number>;
 
-/**
- * What is asked of a field. A field that holds an array passes when any of its elements does.
- *
- * | operator | passes |
- * | --- | --- |
- * | `$eq`, `$in` | a value equal to the operand, to one of the operands; `null` is also a field that is missing |
- * | `$ne`, `$nin` | whatever `$eq`, `$in` do not: a missing field too |
- * | `$exists` | `true`: a field that is there, be it null; `false`: one that is missing |
- * | `$gt`, `$gte`, `$lt`, `$lte` | a value of the operand's type: numbers by size, text by code points |
- * | `$startsWith`, `$contains` | text that begins with the operand, that has it somewhere |
- */
+/** What is asked of a field. A field that holds an array passes when any of its elements does. */
 export type Ops<T> = {
+  /** A value equal to the operand; `null` is also a field that is missing. */
   $eq?: T | null;
+  /** Whatever `$eq` does not pass: a missing field too. */
   $ne?: T | null;
+  /** A value equal to one of the operands; of none no row passes. */
   $in?: readonly (T | null)[];
+  /** Whatever `$in` does not pass: a missing field too. */
   $nin?: readonly (T | null)[];
+  /** `true`: a field that is there, be it null; `false`: one that is missing. */
   $exists?: boolean;
-} & ([Ordered<T>] extends [never] ? {} : { $gt?: Ordered<T>; $gte?: Ordered<T>; $lt?: Ordered<T>; $lte?: Ordered<T> }) &
-  ([Extract<T, string>] extends [never] ? {} : { $startsWith?: string; $contains?: string });
+} & ([Ordered<T>] extends [never]
+  ? {}
+  : {
+      /** Greater than the operand, of its type: numbers by size, text by code points. */
+      $gt?: Ordered<T>;
+      /** Greater than the operand, or equal. */
+      $gte?: Ordered<T>;
+      /** Less than the operand. */
+      $lt?: Ordered<T>;
+      /** Less than the operand, or equal. */
+      $lte?: Ordered<T>;
+    }) &
+  ([Extract<T, string>] extends [never]
+    ? {}
+    : {
+        /** Text that begins with the operand. */
+        $startsWith?: string;
+        /** Text that has the operand somewhere. */
+        $contains?: string;
+      });
 
 /**
- * Which rows: all that is listed must hold. `$and` of nothing matches every row, `$or` and `$in` of nothing none. At most
- * 64 deep, 10,000 conditions and 4 MiB; else, and for what is no filter, `ERR_FILTER` with the path inside the filter.
+ * Which rows: all that is listed must hold. At most 64 deep, 10,000 conditions and 4 MiB; else, and for what is no filter,
+ * `ERR_FILTER` with the path inside the filter.
  *
  * @example
  * const recent: Filter<Doc> = { year: { $gte: 2020 }, tags: 'rust', $not: { draft: true } };
  */
 export type Filter<M = Metadata> =
-  | { $and: readonly Filter<M>[] }
-  | { $or: readonly Filter<M>[] }
-  | { $not: Filter<M> }
+  | {
+      /** All of these hold; of none every row matches. */
+      $and: readonly Filter<M>[];
+    }
+  | {
+      /** One of these holds; of none no row matches. */
+      $or: readonly Filter<M>[];
+    }
+  | {
+      /** This does not hold. */
+      $not: Filter<M>;
+    }
   | { [K in keyof M]?: Value<NonNullable<M[K]>> | null | Ops<Value<NonNullable<M[K]>>> };
 
 /** The parts of a row that {@link Include} asks for. */
-export type Included<M, I> = (I extends { metadata: false } ? {} : { metadata: M }) &
-  (I extends { vector: true } ? { vector: Float32Array } : {});
+export type Included<M, I> = (I extends { metadata: false }
+  ? {}
+  : {
+      /** As it was given. */
+      metadata: M;
+    }) &
+  (I extends { vector: true }
+    ? {
+        /** The `dim` floats as they were given, in memory of their own. */
+        vector: Float32Array;
+      }
+    : {});
 
 /** A row. */
-export type Item<M, I = {}> = { id: string } & Included<M, I>;
+export type Item<M, I = {}> = {
+  /** The row's id. */
+  id: string;
+} & Included<M, I>;
 
-/**
- * A row found by nearness or by its words.
- *
- * - `distance`: smaller is nearer. See {@link Metric}. NaN where only words found the row.
- * - `score`: larger is better. cosine: `1 - distance`; dot: `-distance`; l2: `1 / (1 + distance)`. Of `searchText` it is
- *   BM25, and of `searchHybrid` the sum over both lists of `weight / (rrfK + rank)`, ranks counted from 1.
- */
-export type Hit<M, I = {}> = { id: string; distance: number; score: number } & Included<M, I>;
+/** A row found by nearness or by its words. */
+export type Hit<M, I = {}> = {
+  /** The row's id. */
+  id: string;
+  /** Smaller is nearer: see {@link Metric}. NaN where only words found the row. */
+  distance: number;
+  /**
+   * Larger is better. cosine: `1 - distance`; dot: `-distance`; l2: `1 / (1 + distance)`. Of `searchText` it is BM25, and of
+   * `searchHybrid` the sum over both lists of `weight / (rrfK + rank)`, ranks counted from 1.
+   */
+  score: number;
+} & Included<M, I>;
 
-/**
- * A row to write. `id`: 1 to 1,024 bytes of well-formed text. `metadata`: an object that JSON can hold; it may be left
- * out only where `{}` is a valid M, and then reads back as `{}`.
- */
-export type InputItem<M> = { id: string; vector: VectorLike } & ({} extends M ? { metadata?: M } : { metadata: M });
+/** A row to write. `metadata` may be left out only where `{}` is a valid M, and then reads back as `{}`. */
+export type InputItem<M> = {
+  /** 1 to 1,024 bytes of well-formed text. */
+  id: string;
+  /** `dim` numbers. */
+  vector: VectorLike;
+} & ({} extends M
+  ? {
+      /** An object that JSON can hold. */
+      metadata?: M;
+    }
+  : {
+      /** An object that JSON can hold. */
+      metadata: M;
+    });
 
-/**
- * Rows to write, as columns: the fast way in. As many ids as vectors, and as many entries of metadata where there
- * is any.
- */
-export type Batch<M> = { ids: readonly string[]; vectors: VectorBatch } & ({} extends M
-  ? { metadata?: readonly (M | undefined)[] }
-  : { metadata: readonly M[] });
+/** Rows to write, as columns: the fast way in. */
+export type Batch<M> = {
+  /** The ids of n rows, each 1 to 1,024 bytes of well-formed text. */
+  ids: readonly string[];
+  /** Their n vectors. */
+  vectors: VectorBatch;
+} & ({} extends M
+  ? {
+      /** Their metadata: n objects that JSON can hold, `undefined` for `{}`. */
+      metadata?: readonly (M | undefined)[];
+    }
+  : {
+      /** Their metadata: n objects that JSON can hold. */
+      metadata: readonly M[];
+    });
 
 /** What `insert` and `upsert` take. */
 export type Rows<M> = InputItem<M> | readonly InputItem<M>[] | Batch<M>;
 
-/**
- * What `update` changes of a row: its vector, keys of its metadata, or both. A key with `undefined` is removed, one with
- * `null` stores null; keys that are not named stay, and so does what is below a key that is.
- */
-export type Patch<M> = { vector?: VectorLike; metadata?: { [K in keyof M]?: M[K] | undefined } };
+/** What `update` changes of a row: its vector, keys of its metadata, or both. */
+export type Patch<M> = {
+  /** `dim` numbers. */
+  vector?: VectorLike;
+  /** A key with `undefined` is removed, one with `null` stores null. A key that is named is replaced whole; others stay. */
+  metadata?: { [K in keyof M]?: M[K] | undefined };
+};
 
 /** What `load` takes. */
 export type RowStream<M> = AsyncIterable<InputItem<M> | Batch<M>> | Iterable<InputItem<M> | Batch<M>>;
 
 /**
  * Hits by groups. A row's group is named by the string, finite number or boolean that it has in `field`; a row that has
- * none of these there (or null, an array, an object) is in no group, and no hit. `size`: hits of a group, 1 when left out.
+ * none of these there (or null, an array, an object) is in no group, and no hit.
  */
 export interface GroupBy<M = Metadata> {
+  /** The key of the metadata that names a row's group. */
   field: keyof M & string;
+  /** Hits of a group: 1 when left out. */
   size?: number;
 }
 
@@ -209,10 +288,20 @@ export type TextOptions<M = Metadata, I = Include> = Pick<
 >;
 
 /** What `searchHybrid` looks for: rows near the vector, and rows that have words of the text. */
-export type HybridQuery = { vector: Query; text: string };
+export type HybridQuery = {
+  /** `dim` numbers. */
+  vector: Query;
+  /** At most 4 MiB. */
+  text: string;
+};
 
-/** What each list counts in `searchHybrid`: 0 to 1,000,000, and 1 when left out. One with 0 is left out. */
-export type Weights = { vector?: number; text?: number };
+/** What each list counts in `searchHybrid`: 0 to 1,000,000. One with 0 is left out. */
+export type Weights = {
+  /** The nearest rows: 1 when left out. */
+  vector?: number;
+  /** The rows whose words fit best: 1 when left out. */
+  text?: number;
+};
 
 /** How to search by nearness and words. `efSearch`, `exact` and `maxDistance` are about the vector's list. */
 export type HybridOptions<M = Metadata, I = Include> = TextOptions<M, I> &
@@ -222,6 +311,18 @@ export type HybridOptions<M = Metadata, I = Include> = TextOptions<M, I> &
     /** What each list counts: the same when left out. */
     weights?: Weights;
   };
+
+/** How to compare vectors without a collection. */
+export interface ExactOptions {
+  /** Neighbours of each query: 1 to 1,000,000. */
+  k: number;
+  /** What distance means: `'cosine'` when left out. */
+  metric?: Metric;
+  /** Numbers in a vector: 1 to 4,096. */
+  dim: number;
+  /** Aborting rejects with `signal.reason` and stops the work. */
+  signal?: AbortSignal;
+}
 
 /** How to run what may take long. */
 export interface JobOptions {
@@ -246,9 +347,11 @@ export interface RecallOptions<M = Metadata> extends JobOptions {
   filter?: Filter<M>;
 }
 
-/** What to reach. `targetRecall`: greater than 0, at most 1. `k`: hits of a search, 10 when left out. */
+/** What to reach. */
 export interface TuneOptions extends JobOptions {
+  /** The share of the true neighbours to find: greater than 0, at most 1. */
   targetRecall: number;
+  /** Hits of a search: 10 when left out. */
   k?: number;
 }
 
@@ -289,9 +392,11 @@ export interface Progress {
 export interface Traced {
   /** The method that was called. */
   readonly method: string;
-  /** The collection's folder, `undefined` in memory; its dimension and metric. */
+  /** The collection's folder, `undefined` in memory. */
   readonly path: string | undefined;
+  /** Numbers in a vector of the collection. */
   readonly dim: number;
+  /** What distance means in the collection. */
   readonly metric: Metric;
   /** What it was called with, as it was given: not to be changed. */
   readonly args: readonly unknown[];
@@ -299,6 +404,12 @@ export interface Traced {
   result?: unknown;
   /** What it threw, or rejected with. */
   error?: unknown;
+}
+
+/** What `compact` gave back. */
+export interface Compacted {
+  /** Of files, or of memory where there are none. */
+  reclaimedBytes: number;
 }
 
 /** What `verify` found. */
@@ -309,11 +420,21 @@ export interface VerifyReport {
   problems: Problem[];
 }
 
-/**
- * Hits of many queries. `id` gives the id of one hit, `''` where there is no such hit; `ids` all of them, `k` a query.
- * Both decode ids on demand.
- */
-export type BatchHits = BatchColumns & { id(query: number, hit: number): string; ids(): string[] };
+/** Hits of many queries. Ids are decoded on demand. */
+export type BatchHits = BatchColumns & {
+  /** The id of one hit: `''` where there is no such hit. */
+  id(query: number, hit: number): string;
+  /** The ids of all hits, `k` a query, `''` where there are fewer. */
+  ids(): string[];
+};
+
+/** How many rows `upsert` added, and how many it replaced. */
+export interface Upserted {
+  /** Rows whose ids were not known. */
+  inserted: number;
+  /** Rows that were replaced. */
+  updated: number;
+}
 
 /**
  * A set of rows, searched by nearness. Nothing here is synchronous. A method never throws, it rejects: with a
@@ -344,7 +465,7 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    * @returns how many rows were added and how many replaced
    * @throws ERR_DIMENSION, ERR_NOT_FINITE, ERR_ZERO_VECTOR, ERR_ARGUMENT naming the row
    */
-  upsert(rows: Rows<M>, options?: WriteOptions): Promise<{ inserted: number; updated: number }>;
+  upsert(rows: Rows<M>, options?: WriteOptions): Promise<Upserted>;
 
   /**
    * Writes a stream of rows or batches, in batches that are each atomic. It reads no faster than it writes and holds
@@ -386,13 +507,18 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
   clear(): Promise<void>;
 
   /**
-   * Rows by id: one entry an id, `undefined` where it is unknown.
+   * A row by its id: `undefined` where it is unknown.
    *
    * @example
    * const note = await notes.get('a');
-   * const [a, b] = await notes.get(['a', 'b'], { include: { vector: true } });
    */
   get<const I extends Include = {}>(id: string, o?: ReadOptions<I>): Promise<Item<M, I> | undefined>;
+  /**
+   * Rows by id, all as of one moment: one entry an id, `undefined` where it is unknown.
+   *
+   * @example
+   * const [a, b] = await notes.get(['a', 'b'], { include: { vector: true } });
+   */
   get<const I extends Include = {}>(ids: readonly string[], o?: ReadOptions<I>): Promise<(Item<M, I> | undefined)[]>;
 
   /** Whether a row has this id. */
@@ -502,10 +628,9 @@ export interface Collection<M extends object = Metadata> extends AsyncDisposable
    * Writes the rows that are left anew and drops the rest, beside searches and writes. It happens by itself when a quarter
    * is dead. Needs room for the rows once more while it lasts.
    *
-   * @returns bytes given back: of files, or of memory where there are none
    * @throws ERR_READ_ONLY; ERR_MEMORY, ERR_NO_SPACE (nothing changed); ERR_CORRUPT; ERR_CLOSED when `close` ends it
    */
-  compact(options?: JobOptions): Promise<{ reclaimedBytes: number }>;
+  compact(options?: JobOptions): Promise<Compacted>;
 
   /**
    * Builds the index and the columns of `fields` anew, by other options, beside searches and writes, which go on with

@@ -6,8 +6,11 @@ import { typeError } from '../errors';
  * `worker_threads`.
  */
 export interface Port {
+  /** Sends a message to the other end. */
   postMessage(message: unknown): void;
+  /** Lets messages come in. */
   start(): void;
+  /** Ends the channel at both ends. */
   close(): void;
 }
 

@@ -18,6 +18,12 @@ export interface ServeOptions {
   mode?: 'readwrite' | 'readonly';
 }
 
+/** What serves the other end of one port. */
+export interface Serving {
+  /** Finishes the writes of the other end, ends all else that it called, and closes the port. The collections stay open. */
+  close(): void;
+}
+
 const SERVE: Schema<ServeOptions> = { mode: 'string' };
 
 /** A page of rows that `items` goes through: so many rows, or about so many bytes. */
@@ -29,7 +35,6 @@ const [ROWS, BYTES] = [1000, 2 ** 20];
  *
  * When the other end goes away, its writes are finished, and its searches, jobs and iterations are ended.
  *
- * @returns `close` does the same, and closes the port. The collections stay open
  * @throws TypeError, RangeError naming the argument
  * @example
  * const notes = await open('./notes.auspex', { dim: 384 });
@@ -39,7 +44,7 @@ export function serve(
   collections: Served | { readonly [name: string]: Served },
   port: Port,
   options?: ServeOptions,
-): { close(): void } {
+): Serving {
   const { mode = 'readwrite' } = readOptions(options, SERVE);
   if (mode !== 'readwrite' && mode !== 'readonly') throw rangeError(`mode is readwrite or readonly, not ${show(mode)}`);
   const named = new Map<string, Served>(isCollection(collections) ? [['', collections]] : entries(collections));
