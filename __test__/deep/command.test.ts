@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { type Metadata, open } from '../../dist/index.mjs';
@@ -14,81 +14,6 @@ function folder(t: ExecutionContext): string {
   t.teardown(() => rmSync(made, { recursive: true, force: true }));
   return made;
 }
-
-test('every command of docs/cli.md runs from the packages, and prints what is written there', async (t) => {
-  t.timeout(300_000);
-  const at = folder(t);
-  // @ts-expect-error: a script without types.
-  const { pack } = await import('../../.ci/pack.mjs');
-  const packages: { tarball: string; target?: { platform: string; arch: string; libc?: string } }[] = pack(
-    join(at, 'packages'),
-  );
-  const libc = Object(process.report.getReport()).header.glibcVersionRuntime ? 'glibc' : 'musl';
-  const addon = packages.find(
-    ({ target }) =>
-      target?.platform === process.platform && target.arch === process.arch && (target.libc ?? libc) === libc,
-  );
-  const home = join(at, 'home');
-  mkdirSync(home);
-  writeFileSync(join(home, 'package.json'), '{ "name": "empty", "private": true }');
-  const flags = ['--offline', '--no-audit', '--no-fund', '--no-save', '--silent'];
-  execFileSync('npm', ['install', ...flags, packages[0]?.tarball ?? '', addon?.tarball ?? ''], { cwd: home });
-  const PATH = [join(home, 'node_modules/.bin'), process.env.PATH].join(delimiter);
-
-  const doc = readFileSync(join(root, 'docs/cli.md'), 'utf8');
-  const commands = new Set<string>();
-  let [blocks, told] = [0, 0];
-  for (const [, script = '', , expected] of doc.matchAll(/```sh\n([\s\S]*?)```\n(\n```text\n([\s\S]*?)```)?/g)) {
-    if (script.includes('sift128')) continue;
-    for (const [, name = ''] of script.matchAll(/npx auspex (\w+)/g)) commands.add(name);
-    const { code, output } = await run(script.replaceAll('npx auspex', 'auspex'), home, PATH);
-    t.is(
-      code,
-      / # exit code (\d+)/.test(script) ? Number(/ # exit code (\d+)/.exec(script)?.[1]) : 0,
-      `${script}\n${output}`,
-    );
-    blocks++;
-    if (expected === undefined) continue;
-    told++;
-    t.is(shape(output.replaceAll(home, '/home/ada')), shape(expected), script);
-  }
-  t.true(blocks >= 10 && told >= 8, `${blocks} blocks, ${told} with what they print`);
-  const { COMMANDS } = await import('../../cli/flags.ts');
-  t.deepEqual([...commands].sort(), Object.keys(COMMANDS).sort());
-});
-
-/** Runs a script; a page that is served is ended as by Ctrl-C once its address is printed. */
-function run(script: string, cwd: string, PATH: string) {
-  return new Promise<{ code: number | null; output: string }>((resolve) => {
-    const served = /^auspex explore/m.test(script);
-    const [file, args] = served
-      ? ['auspex', script.trim().split(' ').slice(1)]
-      : ['bash', ['-e', '-o', 'pipefail', '-c', `exec 2>&1\n${script}`]];
-    const child = spawn(file, args as string[], {
-      cwd,
-      env: { ...process.env, PATH },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let output = '';
-    child.stdout.on('data', (text) => {
-      output += text;
-      if (served && /Ctrl-C/.test(output)) child.kill('SIGINT');
-    });
-    child.stderr.on('data', (text) => (output += text));
-    child.on('close', (code) => resolve({ code, output }));
-  });
-}
-
-/** A text without its progress, its figures, tokens and widths of columns. */
-const shape = (text: string) =>
-  text
-    .replace(/^\w+ +\d+% .*\n/gm, '')
-    .replace(/127\.0\.0\.1:\d+\/[\w-]+/g, 'ADDRESS')
-    .replace(/\d[\d,.]*/g, '0')
-    .replace(/(avx512|avx0|avx2|neon|scalar)/g, 'ISA')
-    .replace(/(bytes|kB|MB)/g, 'SIZE')
-    .replace(/ +/g, ' ')
-    .trim();
 
 /** Bytes of memory of a process that are no file's. */
 const anonymous = (pid: number) =>
