@@ -1,9 +1,9 @@
 // Packs the packages, looks at what is in them, and installs the folder, then the packages, into empty projects:
-// `import`, `require` and a bundle of esbuild's search, share their classes, and the types compile in the oldest
+// `import`, `require` and a bundle of esbuild's search, share their classes (those of `auspex/langchain` extend LangChain's), and the types compile in the oldest
 // TypeScript that is supported, in the newest and in this project's, under every kind of module resolution. Where npm
 // forgot the addon's package, the error names it.
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { targets } from './build.mjs';
@@ -36,6 +36,26 @@ for (const [entry, one] of Object.entries(entries)) {
     if (other[name] !== one[name]) throw new Error(entry + ': ' + name);
 }
 if (esm.AuspexError !== renderer.AuspexError) throw new Error('two classes of errors');\n`,
+  // LangChain has two implementations: each of ours extends its own, and both throw the one class of errors.
+  'langchain.mjs': `import { createRequire } from 'node:module';\nimport { AuspexError } from 'auspex';
+import * as core from '@langchain/core/vectorstores';\nimport { AuspexVectorStore } from 'auspex/langchain';
+const require = createRequire(import.meta.url);
+const [theirs, ours] = [require('@langchain/core/vectorstores'), require('auspex/langchain')];
+for (const [Store, VectorStore] of [[AuspexVectorStore, core.VectorStore], [ours.AuspexVectorStore, theirs.VectorStore]]) {
+  if (!(Store.prototype instanceof VectorStore)) throw new Error('a store of another class');
+  const store = await Store.fromExistingCollection({}, { dim: 2 });
+  const error = await store.delete({ filter: {} }).catch((e) => e);
+  if (!(error instanceof AuspexError)) throw new Error('another class of errors: ' + error);
+}
+const names = [Object.keys(ours), Object.keys(await import('auspex/langchain'))].map(String);
+if (names[0] !== names[1]) throw new Error(names.join(' / '));\n`,
+  'store.mts': `import type { VectorStoreInterface } from '@langchain/core/vectorstores';
+import type { Embeddings } from '@langchain/core/embeddings';\nimport { AuspexVectorStore } from 'auspex/langchain';
+export const store = async (e: Embeddings): Promise<VectorStoreInterface> =>
+  AuspexVectorStore.fromTexts<{ year: number }>(['a'], { year: 1 }, e, { fields: { year: 'number' } });
+export const found = async (s: AuspexVectorStore<{ year: number }>) => s.similaritySearch('a', 1, { year: { $gt: 2 } });
+// @ts-expect-error: a year is a number.
+export const wrong = async (s: AuspexVectorStore<{ year: number }>) => s.similaritySearch('a', 1, { year: 'b' });\n`,
   'a.jsonl': '{"id":"a","vector":[1,2]}',
   'missing.cjs': `require('auspex').open({ dim: 2 }).catch((e) => console.log(e.code, e.message));\n`,
   'esm.mts': `import { type Hit, open } from 'auspex';
@@ -53,12 +73,14 @@ function project(name, ...specs) {
   mkdirSync(folder);
   writeFileSync(join(folder, 'package.json'), '{ "name": "empty", "private": true }\n');
   run(folder, 'npm', 'install', ...offline, ...specs);
+  // What who uses auspex/langchain has besides.
+  symlinkSync(module('@langchain'), join(folder, 'node_modules/@langchain'));
   for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
   return folder;
 }
 
 function runs(name, folder) {
-  for (const file of ['main.mjs', 'main.cjs', 'same.mjs']) node(folder, file);
+  for (const file of ['main.mjs', 'main.cjs', 'same.mjs', 'langchain.mjs']) node(folder, file);
   const said = run(folder, 'npx', '--no-install', 'auspex', 'import', 'a.auspex', 'a.jsonl', '--quiet', '--json');
   if (JSON.parse(said).rows !== 1) throw new Error(`auspex import: ${said}`);
   console.log(`${name}: import and require work and give the same, and so does the command`);
@@ -69,13 +91,23 @@ function compiles(name, folder) {
     const tsc = (...args) => node(folder, module(`${compiler}/bin/tsc`), '--strict', '--noEmit', ...args);
     const { version } = JSON.parse(readFileSync(module(`${compiler}/package.json`), 'utf8'));
     const kinds = {
-      node16: ['--module', 'node16', '--target', 'es2022', 'esm.mts', 'cjs.cts', 'uses.mts'],
-      bundler: ['--module', 'esnext', '--moduleResolution', 'bundler', '--target', 'es2022', 'esm.mts', 'uses.mts'],
-      // The resolution of old CommonJS projects, which TypeScript 7 no longer has.
-      node10: ['--module', 'commonjs', '--moduleResolution', 'node10', '--target', 'es2022', 'esm.mts', 'cjs.cts'],
+      node16: [['--module', 'node16'], ['esm.mts', 'cjs.cts', 'uses.mts'], ['store.mts']],
+      bundler: [
+        ['--module', 'esnext', '--moduleResolution', 'bundler'],
+        ['esm.mts', 'uses.mts'],
+      ],
+      // The resolution of old CommonJS projects, which TypeScript 7 and LangChain no longer have.
+      node10: [
+        ['--module', 'commonjs', '--moduleResolution', 'node10'],
+        ['esm.mts', 'cjs.cts'],
+      ],
     };
     if (version.startsWith('7')) delete kinds.node10;
-    for (const args of Object.values(kinds)) tsc(...args);
+    for (const [kind, ours, langchain] of Object.values(kinds)) {
+      tsc('--target', 'es2022', ...kind, ...ours);
+      // The types of LangChain itself need TypeScript 5.5.
+      if (langchain) tsc('--target', 'es2022', '--skipLibCheck', ...kind, ...langchain);
+    }
     console.log(`${name}: types compile with TypeScript ${version} (${Object.keys(kinds).join(', ')})`);
   }
 }
