@@ -91,23 +91,15 @@ function compiles(name, folder) {
     const tsc = (...args) => node(folder, module(`${compiler}/bin/tsc`), '--strict', '--noEmit', ...args);
     const { version } = JSON.parse(readFileSync(module(`${compiler}/package.json`), 'utf8'));
     const kinds = {
-      node16: [['--module', 'node16'], ['esm.mts', 'cjs.cts', 'uses.mts'], ['store.mts']],
-      bundler: [
-        ['--module', 'esnext', '--moduleResolution', 'bundler'],
-        ['esm.mts', 'uses.mts'],
-      ],
-      // The resolution of old CommonJS projects, which TypeScript 7 and LangChain no longer have.
-      node10: [
-        ['--module', 'commonjs', '--moduleResolution', 'node10'],
-        ['esm.mts', 'cjs.cts'],
-      ],
+      node16: ['--module', 'node16', '--target', 'es2022', 'esm.mts', 'cjs.cts', 'uses.mts'],
+      bundler: ['--module', 'esnext', '--moduleResolution', 'bundler', '--target', 'es2022', 'esm.mts', 'uses.mts'],
+      // The resolution of old CommonJS projects, which TypeScript 7 no longer has.
+      node10: ['--module', 'commonjs', '--moduleResolution', 'node10', '--target', 'es2022', 'esm.mts', 'cjs.cts'],
     };
     if (version.startsWith('7')) delete kinds.node10;
-    for (const [kind, ours, langchain] of Object.values(kinds)) {
-      tsc('--target', 'es2022', ...kind, ...ours);
-      // The types of LangChain itself need TypeScript 5.5.
-      if (langchain) tsc('--target', 'es2022', '--skipLibCheck', ...kind, ...langchain);
-    }
+    for (const args of Object.values(kinds)) tsc(...args);
+    // The types of LangChain itself need TypeScript 5.5.
+    tsc('--module', 'node16', '--target', 'es2022', '--skipLibCheck', 'store.mts');
     console.log(`${name}: types compile with TypeScript ${version} (${Object.keys(kinds).join(', ')})`);
   }
 }

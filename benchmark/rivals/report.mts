@@ -97,6 +97,51 @@ export function curves(title: string, values: readonly object[], x: object, y: o
   };
 }
 
+/** Readable on light and on dark: middle tones for curves, and text in the ink of whoever looks. */
+const TONES = ['#3b7dd8', '#e07b39', '#2a9d6f', '#b05cc6'];
+const INK = 'text{fill:#1f2328}@media(prefers-color-scheme:dark){text{fill:#e6edf3}}';
+
+/** How the points of a picture are read: `label` names the field that stands beside those of the first curve. */
+interface Encoding {
+  x: object;
+  y: object;
+  colour: string;
+  label: string;
+}
+
+/** Curves through points as an SVG file of its own, at most as many curves as there are tones. */
+export async function picture(
+  title: string,
+  values: readonly Record<string, unknown>[],
+  how: Encoding,
+): Promise<string> {
+  const { x, y, colour, label } = how;
+  const color = { field: colour, type: 'nominal', title: null, sort: null, scale: { range: TONES } };
+  const first = JSON.stringify(values[0]?.[colour] ?? '');
+  const faint = { gridColor: '#8884', domainColor: '#888', tickColor: '#888' };
+  const svg = await draw({
+    title: { text: title, anchor: 'start', fontSize: 13 },
+    width: 640,
+    height: 380,
+    background: 'transparent',
+    config: { axis: faint, view: { stroke: '#8884' } },
+    data: { values },
+    encoding: { x, y },
+    layer: [
+      {
+        mark: { type: 'line', point: { size: 30 }, strokeWidth: 1.5 },
+        encoding: { color, order: { field: label, type: 'quantitative' } },
+      },
+      {
+        transform: [{ filter: `datum[${JSON.stringify(colour)}] === ${first}` }],
+        mark: { type: 'text', dy: 14, dx: 4, fontSize: 10 },
+        encoding: { text: { field: label } },
+      },
+    ],
+  });
+  return `${svg.replace(/(?<=<svg [^>]*>)/, `<style>${INK}</style>`)}\n`;
+}
+
 /** Bars, one a line. */
 export function bars(title: string, values: readonly object[], x: object, field: string): Spec {
   return {
