@@ -1,6 +1,7 @@
 // `npm run test:long`: what takes hours, or a nightly Rust. Words behind it choose suites whose names have one of them.
 //
 // AUSPEX_SOAK: minutes of the soak (10). AUSPEX_KILLS: processes killed (500). AUSPEX_FUZZ_SECONDS: of each target (300).
+// AUSPEX_IMPORT_MB: JSON lines that are imported (2000).
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -104,6 +105,11 @@ const suites = [
   ava('kill', /^.*processes killed.*$/gm),
   ava('workers', /^ok.*$/gm),
   ava('load', /^.*MiB besides.*$/gm),
+  {
+    ...ava('import', /^.*MB of JSON lines.*$/gm),
+    args: ['--no-install', 'ava', '--tap', '--timeout=30m', '__test__/deep/command.test.ts', '--match', 'JSON*'],
+    env: { AUSPEX_IMPORT_MB: process.env.AUSPEX_IMPORT_MB ?? '2000' },
+  },
   ava('soak', /^.*longest wait.*$/gm),
 ];
 const missing = nightly('cargo', 'miri', '--version')

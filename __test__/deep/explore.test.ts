@@ -33,16 +33,23 @@ inBrowser(
     const [rows, dim] = [3000, 32];
     const next = random(5);
     const topics = ['music', 'sport', 'science', 'food'];
+    const words = [
+      ['a song for rain', 'the slow waltz', 'how to tune a lute', 'a choir of frogs', 'drums at night'],
+      ['a race in rain', 'the long jump', 'how to throw', 'a game of chess', 'swimming at night'],
+      ['why rain falls', 'the speed of light', 'how to weigh a star', 'a map of atoms', 'bats at night'],
+      ['soup for rain', 'the best bread', 'how to cut onions', 'a pot of beans', 'cakes at night'],
+    ];
     const centres = topics.map(() => Array.from({ length: dim }, () => next() * 2 - 1));
     const collection = await open<Record<string, string | number | boolean>>(join(folder, 'notes.auspex'), {
       dim,
-      fields: { topic: 'keyword', year: 'number', draft: 'boolean' },
+      fields: { topic: 'keyword', year: 'number', draft: 'boolean', title: 'text' },
     });
     await collection.insert(
       Array.from({ length: rows }, (_, i) => {
         const of = i % topics.length;
         const vector = (centres[of] ?? []).map((x) => x + (next() - 0.5) * 1.6);
-        const title = i === 7 ? '<img src=x onerror="window.broken = true">' : `Note ${i}`;
+        const about = words[of]?.[Math.floor(i / topics.length) % 5];
+        const title = i === 7 ? '<img src=x onerror="window.broken = true">' : `Note ${i}: ${about}`;
         return {
           id: `note-${i}`,
           vector,
@@ -87,10 +94,12 @@ inBrowser(
         await page.waitForSelector('#facts dd');
         t.regex(await page.innerText('#facts'), /rows\s+3,000/);
         await page.fill('#id', 'note-4');
+        await page.fill('#text', 'rain');
         await page.selectOption('#colour', 'topic');
         await page.click('#ask button[type=submit]');
         await said(page, 'said', /^10 hits in/);
-        t.regex(await page.innerText('#plan'), /plan\s+graph/);
+        t.regex(await page.innerText('#plan'), /plan\s+graph, and words/);
+        t.regex(await page.innerText('#hits tbody'), /rain/);
         await page.click('#measure button');
         await said(page, 'measured', /^recall@10 of 100 rows/);
         t.is(await page.locator('#curve tbody tr').count(), 5);
@@ -134,6 +143,16 @@ inBrowser(
     await page.press('#json', 'Enter');
     await page.waitForSelector('#trouble:not([hidden])');
     t.regex(await page.innerText('#trouble'), /\$no/);
+    await page.reload();
+    await page.waitForSelector('#facts dd');
+    // Words alone have no distance and no walk; what was asked beside a row has both.
+    await page.check('input[value=none]');
+    t.false(await page.isVisible('#id'));
+    await page.fill('#text', 'choir frogs');
+    await page.press('#text', 'Enter');
+    await said(page, 'said', /^10 hits in/);
+    t.regex(await page.innerText('#plan'), /^plan\s+words$/);
+    t.regex(await page.innerText('#hits tbody'), /^1\s+note-\d+\s+-\s+\d+\.\d+\s+.*a choir of frogs/);
     await page.reload();
     await page.waitForSelector('#facts dd');
     // A vector; then by keyboard alone: from the button of a hit to its neighbours, and over the map.

@@ -2,6 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -11,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, join } from 'node:path';
 import test from 'ava';
 import { COMMANDS } from '../../cli/flags.ts';
 import { root } from '../harness.ts';
@@ -182,6 +183,38 @@ test.serial('the code of README and of the documents compiles and runs', async (
     if (name === 'README-md-0')
       t.regex(output, /^\[\s*\{\s*id: 'a',\s*distance: [\d.e-]+,\s*score: [\d.]+,\s*metadata: \{ title/);
   }
+});
+
+const data = process.env.AUSPEX_DATA ?? join(root, '../shared/data');
+const sift = join(data, 'sift128-100k.base.u8.npy');
+const withSift = existsSync(sift) ? test.serial : test.serial.skip;
+if (!existsSync(sift)) console.log(`not run  the import of sift128-100k: it is not in ${data} (AUSPEX_DATA)`);
+
+withSift('sift128-100k is imported from .npy and from .jsonl, with progress', async (t) => {
+  t.timeout(300_000);
+  const at = join(home, 'sift');
+  mkdirSync(at);
+  const timed = async (command: string) => {
+    const { code, output } = await script(`TIMEFORMAT='CPU %U %S'\ntime ${command}`, at);
+    t.is(code, 0, output);
+    const [, user, system] = /^CPU ([\d.]+) ([\d.]+)$/m.exec(output) ?? [];
+    return { output, seconds: Number(user) + Number(system) };
+  };
+  for (const file of [sift, 'sift.jsonl']) {
+    const path = `${file.endsWith('.npy') ? 'a' : 'b'}.auspex`;
+    const { output, seconds } = await timed(`auspex import ${path} '${file}' --metric l2`);
+    t.regex(output, /^Importing +\d+% {2}[\d,]+ rows, [\d,]+ rows\/s, \d+ s left$/m);
+    t.regex(output, /^Importing: 100,000 rows in [\d.]+ s, [\d,]+ rows\/s$/m);
+    t.regex(output, /100,000 added, 0 replaced, 100,000 rows now \(128 numbers, l2\)$/m);
+    const rate = Math.round(100_000 / seconds).toLocaleString('en-US');
+    t.log(`${basename(file)}: ${seconds.toFixed(1)} s of CPU, ${rate} rows a second of CPU`);
+    if (path === 'a.auspex') await timed('auspex export a.auspex sift.jsonl -q');
+  }
+  const [npy, jsonl] = [
+    await timed('auspex export a.auspex -q | sha256sum'),
+    await timed('auspex export b.auspex -q | sha256sum'),
+  ];
+  t.is(npy.output.split(' ')[0], jsonl.output.split(' ')[0]);
 });
 
 /** What each example prints. */

@@ -49,7 +49,7 @@ export function answers(collection: LocalCollection): Record<string, Answer> {
         // Names the id.
         hits = await collection.similar(id as string, options);
       } else {
-        // A row is left out of its own hits.
+        // A row is left out of its own hits; its rank among the nearest stays its own.
         const most = options.k ?? 10;
         const query = { vector: near as number[], text: text as string };
         const found = await collection.searchHybrid(query, { ...options, k: own ? most + 1 : most, signal });
