@@ -22,32 +22,35 @@ interface Flags {
 
 const EF_SEARCH = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 400];
 
-/** What a picture compares: all that is not named is the default. */
+/** What each picture compares. */
 const FIGURES: Record<string, { title: string; builds: Record<string, Build> }> = {
   quantization: {
     title: 'by quantization (m 16)',
-    builds: Object.fromEntries(['sq8', 'sq4', 'f16', 'none'].map((quantization) => [quantization, { quantization }])),
+    builds: Object.fromEntries(
+      ['sq8', 'sq4', 'f16', 'none'].map((quantization) => [quantization, { m: 16, quantization }]),
+    ),
   },
   m: {
     title: 'by m (quantization sq8)',
-    builds: Object.fromEntries([8, 16, 24, 32].map((m) => [`m ${m}`, { m }])),
+    builds: Object.fromEntries([8, 16, 24, 32].map((m) => [`m ${m}`, { m, quantization: 'sq8' }])),
   },
 };
 
 /** Measures, prints tables, and writes curves.json and a picture for each table. */
-export async function main({ set: name, times = 2, quick = false, out }: Flags): Promise<void> {
+export async function main({ set: name, times = 5, quick = false, out }: Flags): Promise<void> {
   const host = machine();
   const folder = scratch();
   await install({ rivals: false });
   const set = prepare(await readSet(name), folder);
   const about = `auspex ${host.version}, ${host.isa}, ${host.cpu}, Node.js ${host.node}; one thread; best of ${times}`;
   console.log(`${about}\n${set.name}: ${whole(set.rows)} rows of ${set.dim} numbers, ${set.metric}, k 10`);
+  const measured = await measureAll(set, times, quick);
   const where = out ?? join(root, 'docs');
   mkdirSync(where, { recursive: true });
-  const figures: Record<string, Record<string, Line>> = {};
   for (const [figure, { title, builds }] of Object.entries(FIGURES)) {
-    const lines = await curvesOf(set, builds, times, quick);
-    figures[figure] = lines;
+    const lines = Object.fromEntries(
+      Object.entries(builds).map(([name, build]) => [name, lineOf(set, build, measured)]),
+    );
     console.log(`\n${title}\n${table(...tableOf(lines))}`);
     const file = join(where, `tuning-${figure}.svg`);
     writeFileSync(file, await drawn(`${set.name}: recall@10 against the time of a search, ${title}`, lines));
@@ -55,30 +58,39 @@ export async function main({ set: name, times = 2, quick = false, out }: Flags):
   }
   const results = join(root, 'benchmark/results');
   mkdirSync(results, { recursive: true });
-  writeFileSync(join(results, 'curves.json'), `${JSON.stringify({ ...host, times, figures }, undefined, 1)}\n`);
+  const all = { ...host, times, set: set.name, measured: Object.fromEntries(measured) };
+  writeFileSync(join(results, 'curves.json'), `${JSON.stringify(all, undefined, 1)}\n`);
 }
 
-/** The builds take turns, so that what else the machine does is shared among them. */
-async function curvesOf(set: Prepared, builds: Record<string, Build>, times: number, quick: boolean) {
-  const outcomes: Record<string, Outcome[]> = Object.fromEntries(Object.keys(builds).map((name) => [name, []]));
-  for (let time = 0; time < times; time++) {
-    for (const [name, build] of Object.entries(builds)) {
-      const passes = { seconds: quick ? 0.2 : 1, passes: quick ? 1 : 5 };
-      const efSearch = quick ? EF_SEARCH.slice(0, 6) : EF_SEARCH;
-      const job = { rival: 'auspex', language: 'javascript' as const, build, set, efSearch, threads: 1, ...passes };
-      outcomes[name]?.push(await measure(job));
-      console.error(`${name}: ${time + 1} of ${times}`);
+/** Outcomes by build, each measured once however many pictures have it. Builds take turns: what else runs is shared. */
+async function measureAll(set: Prepared, times: number, quick: boolean): Promise<Map<string, Outcome[]>> {
+  const builds = Object.values(FIGURES).flatMap((figure) => Object.values(figure.builds).map(keyOf));
+  const measured = new Map<string, Outcome[]>(builds.map((key) => [key, []]));
+  const how = { seconds: 0.3, passes: quick ? 1 : 5, efSearch: quick ? EF_SEARCH.slice(0, 6) : EF_SEARCH };
+  for (let time = 1; time <= times; time++) {
+    for (const [key, outcomes] of measured) {
+      const job = { rival: 'auspex', language: 'javascript' as const, build: JSON.parse(key), set, threads: 1, ...how };
+      outcomes.push(await measure(job));
+      console.error(`${key}: ${time} of ${times}`);
     }
   }
-  const lines: Record<string, Line> = {};
-  for (const [name, build] of Object.entries(builds)) {
-    const floats = 4 * set.rows * set.dim;
-    const asked = { set: set.name, rival: 'auspex', build, rows: set.rows, floats, outcomes: outcomes[name] ?? [] };
-    const found = line(asked);
-    if (!found) throw new Error(`nothing was measured of ${name}`);
-    lines[name] = found;
-  }
-  return lines;
+  return measured;
+}
+
+const keyOf = (build: Build): string => JSON.stringify(build);
+
+function lineOf(set: Prepared, build: Build, measured: Map<string, Outcome[]>): Line {
+  const outcomes = measured.get(keyOf(build)) ?? [];
+  const found = line({
+    set: set.name,
+    rival: 'auspex',
+    build,
+    rows: set.rows,
+    floats: 4 * set.rows * set.dim,
+    outcomes,
+  });
+  if (!found) throw new Error(`nothing was measured of ${keyOf(build)}`);
+  return found;
 }
 
 /** A line a build: how it was built, and at each efSearch what was found in how many microseconds of CPU. */

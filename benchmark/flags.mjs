@@ -78,7 +78,7 @@ export const COMMANDS = {
     about: 'Measures recall against the time of a search by efSearch, quantization and m, for docs/tuning.md.',
     flags: {
       set: { value: 'NAME', about: 'sift128-100k, wordnet384-20k or glove100-100k (the first that is there)' },
-      times: { value: 'N', from: 1, to: 100, about: 'how often each (2); the best counts' },
+      times: { value: 'N', from: 1, to: 100, about: 'how often each (5); the best counts' },
       quick: { about: 'fewer points and repetitions' },
       out: { value: 'FOLDER', about: 'where the pictures are written (docs)' },
       help: HELP,
