@@ -52,7 +52,11 @@ export function answers(collection: LocalCollection): Record<string, Answer> {
         // A row is left out of its own hits; its rank among the nearest stays its own.
         const most = options.k ?? 10;
         const query = { vector: near as number[], text: text as string };
-        const found = await collection.searchHybrid(query, { ...options, k: own ? most + 1 : most, signal });
+        const found = await collection.searchHybrid(query, {
+          ...options,
+          k: own && most > 0 ? most + 1 : most,
+          signal,
+        });
         hits = found.filter((hit) => hit.id !== own?.id).slice(0, most);
       }
       const ms = performance.now() - begun;
