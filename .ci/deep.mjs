@@ -46,7 +46,7 @@ function arm64Count(output) {
 // through everything by `npm test`; the others are run here.
 const every = process.arch === 'arm64' ? ['neon', 'scalar'] : ['avx512', 'avx2', 'scalar'];
 const best = every.find(isPresent);
-const engine = ['determinism', 'recall', 'edges', 'model'].flatMap((name) => ['--test', name]);
+const engine = ['--test', 'suite', '--', 'determinism::', 'recall::', 'edges::', 'model::'];
 for (const isa of every.filter((each) => each !== best)) {
   const force = { env: { AUSPEX_ISA: isa }, isa };
   const rust = { command: 'cargo', args: ['test', '-p', 'auspex-engine', '--locked', ...engine], count: cargoCount };

@@ -24,17 +24,19 @@ const ava = (name, figures) => {
   return { name, command: 'npx', args, count: tapCount, figures };
 };
 const engine = ['test', '-p', 'auspex-engine', '--locked'];
-const threads = ['concurrency', 'guard', 'compaction', 'reopen'].flatMap((name) => ['--test', name]);
+const threads = ['--test', 'suite', '--', 'concurrency::', 'guard::', 'compaction::', 'reopen::'];
 // What needs no files and no system that miri lacks.
 const pure = ['memory::tests', 'arena', 'frame::', 'manifest', 'ids::tests', 'rows::tests', 'a_log_that_lacks'];
 
 /** Suites that need a nightly Rust. */
 const unstable = [
-  cargo('address sanitizer', ['+nightly', ...engine, '--target', triple, '--lib', ...threads], undefined, {
-    ...apart('asan'),
-    RUSTFLAGS: '-Zsanitizer=address',
-    ASAN_OPTIONS: 'detect_leaks=0',
-  }),
+  ...Object.entries({ 'address sanitizer': ['--lib'], 'address sanitizer and threads': threads }).map(([name, tests]) =>
+    cargo(name, ['+nightly', ...engine, '--target', triple, ...tests], undefined, {
+      ...apart('asan'),
+      RUSTFLAGS: '-Zsanitizer=address',
+      ASAN_OPTIONS: 'detect_leaks=0',
+    }),
+  ),
   cargo('thread sanitizer', ['+nightly', ...engine, '-Zbuild-std', '--target', triple, ...threads], undefined, {
     ...apart('tsan'),
     RUSTFLAGS: '-Zsanitizer=thread',
@@ -86,20 +88,7 @@ const suites = [
   { name: 'build', command: process.execPath, args: ['.ci/build.mjs'], count: checkCount, required: true },
   cargo(
     'rust long tests',
-    [
-      ...engine,
-      '--release',
-      '--lib',
-      '--test',
-      'reopen',
-      '--test',
-      'edges',
-      '--',
-      '--ignored',
-      '--nocapture',
-      '--test-threads=1',
-      'long_',
-    ],
+    [...engine, '--release', '--lib', '--test', 'suite', '--', '--ignored', '--nocapture', '--test-threads=1', 'long_'],
     /^.*(\d schedules|open in).*$/gm,
   ),
   ava('kill', /^.*processes killed.*$/gm),

@@ -115,7 +115,7 @@ const api = (target, host, command, ...files) => ({
 });
 const emulated = ['-L', '/usr/aarch64-linux-gnu', runtime('Node 20 for arm64')];
 const arm64Musl = ['-L', join(cache, 'runtimes/musl-aarch64/root'), muslNode('aarch64')];
-const rust = ['--test', 'determinism', '--test', 'model'];
+const rust = ['--test', 'suite', '--', 'determinism::', 'model::'];
 
 const tested = [
   {

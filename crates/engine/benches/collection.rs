@@ -9,7 +9,7 @@
 //! Builds use all threads, searches one. Recall stands beside speed in `npm run bench`; counts of what algorithms do are
 //! in `tests/golden.json`.
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/suite/common.rs"]
 mod common;
 
 use std::hint::black_box;

@@ -1,6 +1,6 @@
 //! The same log, options and seed give the same graph and the same answers.
 
-mod common;
+use crate::common;
 
 use auspex_engine::{Collection, Options, SearchOptions, Write};
 use common::{Random, commit, fill, ids, options, upsert};
@@ -61,7 +61,7 @@ fn replaying_the_log_gives_the_same_graph_and_answers() {
 }
 
 /// What algorithms do, counted: the same on every instruction set and machine, so that a change of `golden.json` in a
-/// review is a change of algorithm, seen. `AUSPEX_GOLDEN=write cargo test -p auspex-engine --test determinism` writes the
+/// review is a change of algorithm, seen. `AUSPEX_GOLDEN=write cargo test -p auspex-engine --test suite golden` writes the
 /// file anew.
 #[test]
 fn golden_counts_are_what_they_were() {

@@ -1,6 +1,6 @@
 //! Graphs that are built at once: what must hold of any graph holds, near rows are found, and writes go on.
 
-mod common;
+use crate::common;
 
 use auspex_engine::{Collection, Options, Write};
 use common::{Random, commit, fill, options, recall_of_scan};

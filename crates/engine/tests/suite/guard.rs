@@ -1,6 +1,6 @@
 //! Readers that follow a writer, copies taken while writing, and a check that finds what is wrong.
 
-mod common;
+use crate::common;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,6 @@
 //! Searches beside a writer: they see whole writes, and nothing that is gone.
 
-mod common;
+use crate::common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! What the walk may read, and indexes that are built anew: each kind finds what the scan finds, by the same graph
 //! wherever it is made, and goes on as if nothing had happened.
 
-mod common;
+use crate::common;
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! Numbers at their limits: sizes, values, counts.
 
-mod common;
+use crate::common;
 
 use std::sync::Arc;
 

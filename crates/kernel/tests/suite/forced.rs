@@ -12,7 +12,7 @@ fn kernels_in_child(value: Option<&str>) -> String {
     let emulator = std::env::var("AUSPEX_TEST_EMULATOR").unwrap_or_default();
     let mut command = emulator.split_whitespace().map(OsString::from).chain([std::env::current_exe().unwrap().into()]);
     let mut child = Command::new(command.next().unwrap());
-    child.args(command).args(["--exact", "says_its_kernels", "--nocapture"]).env("AUSPEX_ISA_TEST_CHILD", "1");
+    child.args(command).args(["--exact", "forced::says_its_kernels", "--nocapture"]).env("AUSPEX_ISA_TEST_CHILD", "1");
     match value {
         Some(value) => child.env(ISA_VARIABLE, value),
         None => child.env_remove(ISA_VARIABLE),

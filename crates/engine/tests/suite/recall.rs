@@ -1,6 +1,6 @@
 //! Recall on real rows: floors on the fixtures of this repository, and on the full sets where they are.
 
-mod common;
+use crate::common;
 
 use auspex_engine::{Collection, Options};
 use common::{Random, Set, fill, npy, options, recall, recall_of_scan};

@@ -1,6 +1,6 @@
 //! Shapes of data that codes or links fall short on: what is done about it, and that it is said.
 
-mod common;
+use crate::common;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,6 +1,6 @@
 //! Random operations against a map, with the exact scan as the judge of answers.
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeMap;
 

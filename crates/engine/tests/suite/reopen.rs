@@ -1,6 +1,6 @@
 //! What a folder gives back: by its checkpoint, by the frames behind it, by all frames, and when its files are damaged.
 
-mod common;
+use crate::common;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

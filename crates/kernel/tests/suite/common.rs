@@ -1,8 +1,4 @@
 //! What the tests share.
-#![allow(dead_code)]
-
-#[cfg(all(target_os = "linux", not(miri)))]
-pub mod guarded;
 
 use auspex_kernel::{Isa, Kernels, kernels_for};
 

@@ -1,6 +1,6 @@
 //! All pairs in tiles are the pairs one by one, and the lists are what sorting gives.
 
-mod common;
+use crate::common;
 
 use auspex_kernel::{Columns, Dots, Facts, Kernels, Line, Nearest, Sixteen, TILE, TILE_ROWS, kernels_for, pack};
 use common::{Random, kernels_here, scalar};

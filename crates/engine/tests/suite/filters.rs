@@ -3,7 +3,7 @@
 //! A filter is *independent* of the query when it takes rows at random, *correlated* when it takes the groups of rows
 //! (photographs, kinds of words) that are nearest to the query, and *opposed* when it takes the farthest.
 
-mod common;
+use crate::common;
 
 use std::time::Instant;
 
@@ -250,7 +250,7 @@ fn filters_find_nearly_all_that_a_scan_finds_and_nothing_else() {
     }
 }
 
-/// `cargo test --release -p auspex-engine --test filters -- --ignored deep_ --nocapture` prints the table of
+/// `cargo test --release -p auspex-engine --test suite -- --ignored filters::deep_ --nocapture` prints the table of
 /// `docs/filters.md`.
 #[test]
 #[ignore = "minutes, and full data sets"]

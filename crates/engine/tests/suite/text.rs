@@ -1,6 +1,6 @@
 //! Searches by words, held against BM25 as it is defined, over histories of writes and whatever becomes of the files.
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

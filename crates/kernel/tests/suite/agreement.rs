@@ -1,6 +1,6 @@
 //! Every instruction set gives the same bits as scalar, and scalar is right.
 
-mod common;
+use crate::common;
 
 use std::io::Write;
 
@@ -138,8 +138,8 @@ fn u8_agrees_in_every_dimension_at_every_offset() {
 #[test]
 #[cfg(all(target_os = "linux", not(miri)))]
 fn nothing_else_is_read() {
-    let (floats, float_rows) = (common::guarded::guarded(300, 0.5_f32), common::guarded::guarded(300 * ROWS, 1.5_f32));
-    let (codes, code_rows) = (common::guarded::guarded(300, 3_u8), common::guarded::guarded(320 * ROWS, 5_u8));
+    let (floats, float_rows) = (crate::guarded::guarded(300, 0.5_f32), crate::guarded::guarded(300 * ROWS, 1.5_f32));
+    let (codes, code_rows) = (crate::guarded::guarded(300, 3_u8), crate::guarded::guarded(320 * ROWS, 5_u8));
     for n in 0..=300 {
         compare_f32(&floats[floats.len() - n..], &float_rows[float_rows.len() - n * ROWS..], "the end");
         compare_f32(&floats[..n], &float_rows[..n * ROWS], "the beginning");

@@ -1,6 +1,6 @@
 //! Once warm, a search allocates nothing.
 
-mod common;
+use crate::common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

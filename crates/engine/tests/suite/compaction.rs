@@ -1,6 +1,6 @@
 //! Rows that are gone give their room back, and nothing else changes: contents, order, answers, reachability, recall.
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
