@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundleSbom } from './sbom.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const require = createRequire(import.meta.url);
@@ -154,7 +155,7 @@ function declarations() {
 
 /**
  * The command `auspex` as one file, with the readers of CSV and Parquet in it: who uses the library alone installs
- * nothing for it. Their licences go with it.
+ * nothing for it. Their licences go with it, and a bill of materials.
  */
 function command() {
   const flags = [
@@ -178,6 +179,7 @@ function command() {
     return `${name} ${version}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
   });
   writeFileSync(`${root}/dist/THIRD-PARTY-LICENSES`, notices.sort().join('\n\n'));
+  writeFileSync(`${root}/dist/sbom.cdx.json`, `${JSON.stringify(bundleSbom([...packages].sort()), null, 1)}\n`);
   cpSync(`${root}/cli/explore/page`, `${root}/dist/page`, { recursive: true });
 }
 

@@ -1,5 +1,5 @@
-// What an addon is made of: every crate that is linked or expanded into it, as a software bill of materials
-// (CycloneDX 1.5) and with the texts of their licences.
+// What packages are made of, as software bills of materials (CycloneDX 1.5) and with the texts of licences: of an addon
+// every crate that is linked or expanded into it, of `auspex` the npm packages that are bundled into its command.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -69,25 +69,41 @@ export function sbom({ triple, name }) {
     };
   };
   const { version, license } = byId.get(addon);
-  const self = `pkg:npm/auspex-${name}@${version}`;
+  const self = npm({ name: `auspex-${name}`, version, license });
+  return document(self, linked.map(component), [
+    { ref: self.purl, dependsOn: [purl(addon)] },
+    ...linked.map((id) => ({ ref: purl(id), dependsOn: links.get(id).map(purl) })),
+  ]);
+}
+
+/** For `auspex`: the packages of these names, with the checksums of package-lock.json. */
+export function bundleSbom(names) {
+  const { name, version, license } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+  const components = names.map((each) => npm({ name: each, ...packages[`node_modules/${each}`] }));
+  const self = npm({ name, version, license });
+  return document(self, components, [{ ref: self.purl, dependsOn: components.map(({ purl }) => purl) }]);
+}
+
+function npm({ name, version, license, integrity }) {
+  const purl = `pkg:npm/${name.replace('@', '%40')}@${version}`;
+  const sha512 = integrity && Buffer.from(integrity.replace('sha512-', ''), 'base64').toString('hex');
   return {
-    bomFormat: 'CycloneDX',
-    specVersion: '1.5',
-    version: 1,
-    metadata: {
-      component: {
-        type: 'library',
-        'bom-ref': self,
-        name: `auspex-${name}`,
-        version,
-        purl: self,
-        licenses: [{ expression: license }],
-      },
-    },
-    components: linked.map(component),
-    dependencies: [
-      { ref: self, dependsOn: [purl(addon)] },
-      ...linked.map((id) => ({ ref: purl(id), dependsOn: links.get(id).map(purl) })),
-    ],
+    type: 'library',
+    'bom-ref': purl,
+    name,
+    version,
+    purl,
+    licenses: [{ expression: license }],
+    ...(sha512 && { hashes: [{ alg: 'SHA-512', content: sha512 }] }),
   };
 }
+
+const document = (component, components, dependencies) => ({
+  bomFormat: 'CycloneDX',
+  specVersion: '1.5',
+  version: 1,
+  metadata: { component },
+  components,
+  dependencies,
+});

@@ -5,7 +5,7 @@ const { createHash } = require('node:crypto');
 const { mkdtempSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join, resolve } = require('node:path');
-const { Worker } = require('node:worker_threads');
+const { MessageChannel, Worker } = require('node:worker_threads');
 
 const folder = resolve(process.argv[2] ?? join(__dirname, '..'));
 const { AuspexError, exactSearch, info, isAuspexError, open } = require(folder);
@@ -65,6 +65,54 @@ const cases = {
     }
     const exact = await exactSearch(vectors(500, 3), vectors(5, 4), { k: 5, dim: DIM });
     hash.update(bits(exact.distances)).update(JSON.stringify([...exact.rows]));
+  },
+
+  async 'every quantization'() {
+    const queries = vectors(20, 8);
+    for (const quantization of ['none', 'f16', 'sq8', 'sq4']) {
+      const collection = await open({ dim: DIM, quantization });
+      await fill(collection, vectors(ROWS, 7));
+      for (let q = 0; q < 20; q++) {
+        const hits = await collection.search(queries.subarray(q * DIM, (q + 1) * DIM));
+        hash.update(JSON.stringify([quantization, hits.map(({ id }) => id)]));
+        hash.update(bits(hits.map(({ distance }) => distance)));
+      }
+      await collection.close();
+    }
+  },
+
+  async 'words and filters'() {
+    const said = ['the', 'sea', 'Änderung', '字', 'wind', 'salt', 'wind'];
+    const collection = await open({ dim: DIM, fields: { title: 'text', n: 'number' } });
+    const metadata = Array.from({ length: 600 }, (_, n) => ({
+      title: said.slice(n % 6, (n % 6) + (n % 4)).join(' '),
+      n,
+    }));
+    await collection.insert({ ids: names(0, 600), vectors: vectors(600, 9), metadata });
+    const [vector] = [vectors(1, 10)];
+    for (const filter of [undefined, { n: { $gte: 200 } }, { $or: [{ title: { $contains: 'sea' } }, { n: 7 }] }]) {
+      const near = await collection.search(vector, { filter });
+      const fit = await collection.searchText('WIND änderung', { filter });
+      const both = await collection.searchHybrid({ vector, text: 'sea 字' }, { filter });
+      assert.deepEqual([near.length, fit.length, both.length], [10, 10, 10]);
+      for (const hits of [near, fit, both]) hash.update(JSON.stringify(hits.map(({ id, score }) => [id, score])));
+      hash.update(`${await collection.count(filter)}`);
+    }
+    await collection.close();
+  },
+
+  async 'a collection over a port'() {
+    const { connect, serve } = require(join(folder, 'dist/electron/index.js'));
+    const { port1, port2 } = new MessageChannel();
+    const here = await open({ dim: DIM });
+    const server = serve({ here }, port1);
+    const there = await connect(port2, { name: 'here' });
+    await there.insert({ ids: names(0, 50), vectors: vectors(50, 11) });
+    assert.deepEqual(await there.search(vectors(1, 12)), here.searchSync(vectors(1, 12)));
+    await rejects(() => there.insert({ id: 'a', vector: [1] }), 'ERR_DIMENSION');
+    await there.close();
+    server.close();
+    await here.close();
   },
 
   async 'a folder is written, locked and opened again'() {
