@@ -16,8 +16,11 @@ export class Negative extends Error {}
 
 /** Ctrl-C, or another signal that asks to end. */
 export class Interrupted extends Error {
-  constructor(readonly signal: 'SIGINT' | 'SIGTERM') {
+  readonly signal: 'SIGINT' | 'SIGTERM';
+
+  constructor(signal: 'SIGINT' | 'SIGTERM') {
     super('interrupted');
+    this.signal = signal;
   }
 }
 

@@ -79,18 +79,19 @@ export function readingOf(given: Given, types: Fields['types'] = {}): Reading {
 export class Source {
   /** Bytes read so far; of the rows of a Parquet file their part of its bytes. */
   read = 0;
+  readonly path: string;
+  /** As messages name it. */
+  readonly file: string;
+  /** Bytes, or undefined of a pipe. */
+  readonly size: number | undefined;
   readonly #format: Format;
   readonly #how: Reading;
   #signal: AbortSignal | undefined;
 
-  private constructor(
-    readonly path: string,
-    /** As messages name it. */
-    readonly file: string,
-    /** Bytes, or undefined of a pipe. */
-    readonly size: number | undefined,
-    how: Reading,
-  ) {
+  private constructor(path: string, file: string, size: number | undefined, how: Reading) {
+    this.path = path;
+    this.file = file;
+    this.size = size;
     this.#how = how;
     const format = how.format ?? FORMATS[extname(path).toLowerCase()];
     if (!format) {
