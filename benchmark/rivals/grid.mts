@@ -53,7 +53,8 @@ export const RIVALS: readonly Rival[] = [
       { m, efConstruction: 40 },
       { m: 20, efConstruction: 150, refine: 3 },
     ],
-    efSearch: [16, 32, 64, 128, 256, 400],
+    // Not less than the candidates that are refined, three times ten.
+    efSearch: [32, 64, 128, 256, 400],
   },
   { name: 'sqlite-vec', language: 'javascript', builds: [{}], efSearch: [0], quick: true },
   { name: 'vectra', language: 'javascript', builds: [{}], efSearch: [0], rows: 5000, only: 'cosine' },
