@@ -25,9 +25,9 @@ use crate::graph::select::{Neighbors, select};
 use crate::graph::{GraphWriter, LAYERS, level};
 use crate::options::Metric;
 
-/// Nearest rows that a row keeps of each of its leaves.
+/// Nearest rows that a row keeps of each of its leaves, at least, and with an `m` of 16.
 const NEAREST: usize = 10;
-/// Nearest rows of all its leaves that a row chooses its links from.
+/// Nearest rows of all its leaves that a row chooses its links from, likewise.
 const CANDIDATES: usize = 40;
 /// A row that chose fewer links than this from its nearest looks at all rows of its leaves: its nearest are all in one
 /// place, and no link would lead out of it, or in.
@@ -109,7 +109,7 @@ pub(crate) fn build(
             Some(block)
         };
         let block = upper.as_ref().unwrap_or(&block);
-        let pairs = Pairs::compare(block, context, &leaves, NEAREST)?;
+        let pairs = Pairs::compare(block, context, &leaves, for_links(context, NEAREST).min(TILE))?;
         (context.go_on)()?;
         let find = |slot: usize, reach: Reach, found: &mut Vec<Candidate>| match reach {
             Reach::Near => pairs.of(slot, found),
@@ -198,12 +198,19 @@ pub(super) fn further(context: &Context, chosen: usize) -> Option<Reach> {
     (chosen < few).then_some(if chosen < FEW { Reach::Leaves } else { Reach::Home })
 }
 
+/// More where a row has more than 32 links to fill.
+fn for_links(context: &Context, candidates: usize) -> usize {
+    candidates.max(candidates * context.config.m / 16)
+}
+
 /// What comparing all pairs in the leaves gave.
 pub(super) struct Pairs<'a> {
     leaves: &'a Leaves,
     /// The nearest `kept` keys of each member.
     keys: Vec<u32>,
     kept: usize,
+    /// How many of a slot's nearest are candidates.
+    most: usize,
     /// Where each slot is a member: its places in the leaves, and which leaves, from `firsts[slot]` on.
     places: Vec<(u32, u32)>,
     firsts: Vec<u32>,
@@ -247,7 +254,7 @@ impl<'a> Pairs<'a> {
                 next[slot] += 1;
             }
         }
-        Ok(Pairs { leaves, keys, kept, places, firsts })
+        Ok(Pairs { leaves, keys, kept, most: for_links(context, CANDIDATES), places, firsts })
     }
 
     /// The nearest rows that a slot met, sorted, each once.
@@ -261,7 +268,7 @@ impl<'a> Pairs<'a> {
         }
         found.sort_unstable();
         found.dedup();
-        found.truncate(CANDIDATES);
+        found.truncate(self.most);
     }
 
     /// Adds the nearest rows of the slot's home, or of all its leaves: as many as a search would find.
