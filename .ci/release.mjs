@@ -87,9 +87,9 @@ function auditCount(output, code) {
   return code !== 0 && silent ? { notRun: silent[0] } : checkCount(output, code);
 }
 
+install();
 const every = targets();
 const build = { command: process.execPath, count: checkCount };
-install();
 await runSuites([
   { ...build, name: 'build for this machine', args: ['.ci/build.mjs'], required: true },
   ...every.map(({ triple, name }) => ({
