@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 
 const JSON_FLAG = { about: 'print one JSON object, and nothing else, on stdout' };
 const HELP = { short: 'h', about: 'print this' };
+const SET = { value: 'NAME', about: 'sift128-100k, wordnet384-20k or glove100-100k (the first that is there)' };
 
 /** @type {Record<string, Command>} */
 export const COMMANDS = {
@@ -27,7 +28,7 @@ export const COMMANDS = {
   bench: {
     about: 'Measures insertion and search on real vectors, with the recall beside every speed.',
     flags: {
-      set: { value: 'NAME', about: 'sift128-100k, wordnet384-20k or glove100-100k (the first that is there)' },
+      set: SET,
       quick: { about: 'a quarter of the rows and fewer repetitions: under a minute' },
       m: { value: 'N', from: 2, to: 128, about: 'links a node (the default of the library)' },
       'ef-construction': { value: 'N', from: 1, to: 100_000, about: 'candidates while linking (the default)' },
@@ -57,7 +58,7 @@ export const COMMANDS = {
     about: 'Compares a commit with another, or with the files as they are here, run in turn on this machine.',
     words: { value: 'COMMIT', from: 1, to: 2 },
     flags: {
-      set: { value: 'NAME', about: 'sift128-100k, wordnet384-20k or glove100-100k (the first that is there)' },
+      set: SET,
       times: { value: 'N', from: 1, to: 100, about: 'rounds of both (5)' },
       quick: { about: 'a quarter of the rows' },
       json: { value: 'FILE', about: 'write the figures to this file as well' },
@@ -77,7 +78,7 @@ export const COMMANDS = {
   'bench:curves': {
     about: 'Measures recall against the time of a search by efSearch, quantization and m, for docs/tuning.md.',
     flags: {
-      set: { value: 'NAME', about: 'sift128-100k, wordnet384-20k or glove100-100k (the first that is there)' },
+      set: SET,
       times: { value: 'N', from: 1, to: 100, about: 'how often each (5); the best counts' },
       quick: { about: 'fewer points and repetitions' },
       out: { value: 'FOLDER', about: 'where the pictures are written (docs)' },
@@ -87,7 +88,7 @@ export const COMMANDS = {
   'bench:disk': {
     about: 'Loads real vectors into memory and into folders, and compares what that takes.',
     flags: {
-      set: { value: 'NAME', about: 'sift128-100k, wordnet384-20k or glove100-100k (the first that is there)' },
+      set: SET,
       folder: { value: 'PATH', about: "where the folders are made (the system's for temporary files)" },
       times: { value: 'N', from: 1, to: 100, about: 'how often each way (3); the best counts' },
       help: HELP,
