@@ -29,7 +29,8 @@ use crate::graph::search::Counts;
 use crate::keeper;
 use crate::matches::Matches;
 use crate::options::{Config, Metric, Options, SearchOptions, Shape};
-use crate::query::{self, Plan, Scratches, Search};
+use crate::query::{self, Plan, Scratch, Search};
+use crate::spares::Spares;
 use crate::storage::disk::{Disk, Heap};
 use crate::storage::folder::Folder;
 use crate::storage::frame::Draft;
@@ -51,7 +52,7 @@ struct Inner {
     /// `None` once closed.
     view: ArcSwapOption<View>,
     writer: Mutex<Option<Writer>>,
-    scratches: Scratches,
+    scratches: Spares<Scratch>,
     live: AtomicUsize,
     /// What `stats` counted last, and at which write.
     counted: Mutex<((u32, u64), u64, f64)>,
@@ -267,7 +268,7 @@ impl Collection {
             kernels,
             view: ArcSwapOption::new(Some(view)),
             writer: Mutex::new(Some(writer)),
-            scratches: Scratches::default(),
+            scratches: Spares::default(),
             live,
             counted: Mutex::default(),
             notices: Mutex::new(notices),
@@ -523,7 +524,7 @@ impl Collection {
         let filter = options.filter()?;
         let matches = filter.as_ref().map(|filter| Matches::of(&view, filter)).transpose()?;
         let search = Search { view: &view, config, kernels, ask, excluded, matches: matches.as_ref() };
-        let done = scratches.with(|scratch| search.run(query, scratch, &mut hits.rows, &mut hits.distances, token))?;
+        let done = search.run(query, &mut scratches.lend(), &mut hits.rows, &mut hits.distances, token)?;
         drop(matches);
         hits.view = Some(view);
         Ok(done)
@@ -576,7 +577,8 @@ impl Collection {
                 for ((query, count), (row_out, distance_out)) in piece {
                     rows.clear();
                     distances.clear();
-                    match scratches.with(|scratch| search.run(query, scratch, rows, distances, token)) {
+                    let done = search.run(query, &mut scratches.lend(), rows, distances, token);
+                    match done {
                         Ok(_) => {
                             **count = rows.len() as u32;
                             row_out[..rows.len()].copy_from_slice(rows);

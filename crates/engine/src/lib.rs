@@ -59,6 +59,7 @@ mod options;
 mod postings;
 mod query;
 mod rows;
+mod spares;
 mod storage;
 mod text;
 mod token;

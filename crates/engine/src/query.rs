@@ -8,9 +8,6 @@
 //! Where there is a filter, `filtered` does this. What is found may be grouped (`groups`) or diversified (`diversity`).
 
 use std::cmp::Ordering;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, TryLockError};
-use std::time::Instant;
 
 use auspex_kernel::Kernels;
 
@@ -76,51 +73,6 @@ pub(crate) struct Scratch {
     pub filtered: FilteredWalk,
     pub rows: Vec<u32>,
     pub top: Top,
-}
-
-/// Scratch memory that no search is using.
-#[derive(Default)]
-pub(crate) struct Scratches {
-    free: Mutex<Vec<Scratch>>,
-    longest_wait: AtomicU64,
-}
-
-/// How often a search looks whether another thread is done with the list of free memory, which takes that less than a
-/// microsecond, unless the system has stopped it there.
-const LOOKS: usize = 256;
-
-impl Scratches {
-    /// Runs `body` with scratch memory: some that is free, or, where another thread does not get done with the list of it,
-    /// new. So no search waits for one that does not run.
-    pub fn with<T>(&self, body: impl FnOnce(&mut Scratch) -> T) -> T {
-        let mut scratch = self.free().and_then(|mut free| free.pop()).unwrap_or_default();
-        let result = body(&mut scratch);
-        if let Some(mut free) = self.free() {
-            free.push(scratch);
-        }
-        result
-    }
-
-    fn free(&self) -> Option<MutexGuard<'_, Vec<Scratch>>> {
-        let mut start = None;
-        for _ in 0..LOOKS {
-            match self.free.try_lock() {
-                Ok(free) => return Some(free),
-                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) => {
-                    let start = start.get_or_insert_with(Instant::now);
-                    std::hint::spin_loop();
-                    self.longest_wait.fetch_max(start.elapsed().as_nanos() as u64, Relaxed);
-                }
-            }
-        }
-        None
-    }
-
-    /// The longest that a search has waited for this library, in nanoseconds.
-    pub fn longest_wait(&self) -> u64 {
-        self.longest_wait.load(Relaxed)
-    }
 }
 
 /// Refuses a query that the collection cannot answer.
@@ -310,23 +262,5 @@ impl Search<'_> {
                 take(row, exact::key(self.config.metric, raw, rows.inverse_norm(row)));
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_search_waits_for_a_thread_that_was_stopped_at_the_list_of_free_memory() {
-        let scratches = Scratches::default();
-        let stopped = scratches.free.lock().unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(|| scratches.with(|scratch| scratch.rows.push(7))).join().unwrap();
-        });
-        assert!(scratches.longest_wait() > 0);
-        drop(stopped);
-        scratches.with(|scratch| scratch.rows.push(1));
-        assert_eq!(scratches.with(|scratch| scratch.rows.clone()), [1]);
     }
 }

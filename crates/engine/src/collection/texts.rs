@@ -68,7 +68,7 @@ impl Collection {
         let (mut near, mut distances, mut fit) = (Vec::new(), Vec::new(), Vec::new());
         if fusion.vector > 0.0 {
             let search = Search { view: &view, config, kernels, ask, excluded: None, matches: matches.as_ref() };
-            scratches.with(|scratch| search.run(query, scratch, &mut near, &mut distances, token))?;
+            search.run(query, &mut scratches.lend(), &mut near, &mut distances, token)?;
         }
         if fusion.text > 0.0 {
             fit = view.checked(|| find(&view, text, k, matches.as_ref(), token))?;

@@ -19,11 +19,12 @@ use crate::graph::bulk::{Pairs, further};
 use crate::graph::layer::PROTECTED;
 use crate::graph::partition::{Block, in_order, partition};
 use crate::graph::quality::Quality;
-use crate::graph::search::{Candidate, Walks};
+use crate::graph::search::{Candidate, Walk};
 use crate::graph::select::{Lists, select_neighbors};
 use crate::graph::{GraphView, GraphWriter, LAYERS, level};
 use crate::options::Config;
 use crate::rows::Rows;
+use crate::spares::Spares;
 use crate::workers::Workers;
 
 /// Rows that are linked in one step, at most: more share less of each other's neighborhood, fewer share the threads.
@@ -182,7 +183,7 @@ pub(crate) fn link(
 }
 
 /// Step one: the nearest slots of each newcomer on each of its layers, and whether its vector is there already.
-fn find(context: &Context, frozen: &GraphView, walks: &Walks, block: &Block, newcomers: &mut [Newcomer]) {
+fn find(context: &Context, frozen: &GraphView, walks: &Spares<Walk>, block: &Block, newcomers: &mut [Newcomer]) {
     if frozen.nodes() == 0 {
         return;
     }

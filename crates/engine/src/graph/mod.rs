@@ -47,8 +47,9 @@ use crate::codes::Codes;
 use crate::error::Result;
 use crate::graph::layer::{Frozen, Layer, LayerWriter};
 use crate::graph::quality::Quality;
-use crate::graph::search::Walks;
+use crate::graph::search::Walk;
 use crate::rows::Tombstones;
+use crate::spares::Spares;
 use crate::storage::checkpoint::{Checkpoint, Section};
 
 /// Highest number of layers. At m = 2 that is reached by one node in 32,768; levels above it are cut.
@@ -155,13 +156,14 @@ pub(crate) struct GraphWriter {
     pub layers: [LayerWriter; LAYERS],
     heads: Writer<AtomicU32>,
     next_same: Writer<AtomicU32>,
-    pub walks: Walks,
+    /// Memory of walks: it grows with the graph, and making it new costs as much as a walk.
+    pub walks: Spares<Walk>,
 }
 
 impl GraphWriter {
     pub fn new(m: usize) -> GraphWriter {
         let layers = std::array::from_fn(|layer| LayerWriter::new(if layer == 0 { 2 * m } else { m }, layer > 0));
-        GraphWriter { layers, heads: Writer::new(1), next_same: Writer::new(1), walks: Walks::default() }
+        GraphWriter { layers, heads: Writer::new(1), next_same: Writer::new(1), walks: Spares::default() }
     }
 
     /// The graph that a checkpoint kept.
@@ -174,7 +176,7 @@ impl GraphWriter {
             (checkpoint.arena("heads", 1)?, checkpoint.arena("next_same", 1)?);
         let fits = layers.windows(2).all(|pair| pair[1].len() <= pair[0].len()) && layers[0].len() == heads.len();
         let layers = layers.try_into().ok().filter(|_| fits).ok_or_else(|| checkpoint.lacks("heads"))?;
-        Ok(GraphWriter { layers, heads, next_same, walks: Walks::default() })
+        Ok(GraphWriter { layers, heads, next_same, walks: Spares::default() })
     }
 
     /// Keeps every layer as it is now for a checkpoint, until [`GraphWriter::thaw`]. Only between two writes.

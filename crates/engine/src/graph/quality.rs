@@ -9,8 +9,6 @@
 //! Everything is counted or compared by exact keys, so what follows is the same for any number of threads and on any
 //! instruction set.
 
-use std::sync::{Mutex, PoisonError};
-
 use crate::codes::{CodesWriter, QueryCode, doubt};
 use crate::error::Result;
 use crate::exact;
@@ -19,6 +17,7 @@ use crate::graph::bulk::{Apart, Reach, connect};
 use crate::graph::search::{Candidate, Walk, search};
 use crate::graph::{GraphView, GraphWriter};
 use crate::options::{Metric, Quantization};
+use crate::spares::Spares;
 
 /// Nodes in a sample.
 const SAMPLE: u64 = 64;
@@ -241,7 +240,7 @@ pub(crate) fn improve(context: &Context, graph: &mut GraphWriter, codes: &mut Co
 
 /// Chooses the links of every layer anew, each slot's from what a search for it finds.
 fn relink(context: &Context, view: &GraphView) -> Result<()> {
-    let walks: Mutex<Vec<Walk>> = Mutex::default();
+    let walks: Spares<Walk> = Spares::default();
     for layer in (0..view.height()).rev() {
         let (links, slots) = (&view.graph.layers[layer], view.slots[layer]);
         let find = |slot: usize, reach: Reach, found: &mut Vec<Candidate>| {
@@ -249,8 +248,7 @@ fn relink(context: &Context, view: &GraphView) -> Result<()> {
             if reach != Reach::Near {
                 return;
             }
-            let free = walks.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut walk = free.unwrap_or_default();
+            let mut walk = walks.lend();
             let scorer = view.codes.scorer(links.node(slot as u32));
             let mut entry = 0;
             for above in (layer + 1..view.height()).rev() {
@@ -261,7 +259,6 @@ fn relink(context: &Context, view: &GraphView) -> Result<()> {
             let near = walk.pool.sorted().iter().filter(|candidate| candidate.slot() != slot as u32);
             found.clear();
             found.extend(near.map(|candidate| Candidate::new(candidate.distance(), candidate.slot())));
-            walks.lock().unwrap_or_else(PoisonError::into_inner).push(walk);
         };
         connect(context, Nodes { view, layer }, links, find)?;
     }

@@ -9,8 +9,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::ops::{Deref, DerefMut, Range};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::Range;
 
 use crate::codes::Scorer;
 use crate::graph::GraphView;
@@ -304,49 +303,6 @@ impl Walk {
     }
 }
 
-/// Walks whose memory waits for the next batch: it grows with the graph, and making it new costs as much as a walk.
-#[derive(Default)]
-pub(crate) struct Walks(Mutex<Vec<Walk>>);
-
-impl Walks {
-    fn free(&self) -> MutexGuard<'_, Vec<Walk>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One that nobody else uses.
-    pub fn lend(&self) -> Lent<'_> {
-        Lent { walk: self.free().pop().unwrap_or_default(), owner: self }
-    }
-}
-
-/// A walk that goes back where it came from.
-pub(crate) struct Lent<'a> {
-    walk: Walk,
-    owner: &'a Walks,
-}
-
-impl Deref for Lent<'_> {
-    type Target = Walk;
-    fn deref(&self) -> &Walk {
-        &self.walk
-    }
-}
-
-impl DerefMut for Lent<'_> {
-    fn deref_mut(&mut self) -> &mut Walk {
-        &mut self.walk
-    }
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        // One that panicked may hold anything.
-        if !std::thread::panicking() {
-            self.owner.free().push(std::mem::take(&mut self.walk));
-        }
-    }
-}
-
 /// Fills the walk's pool with the nearest nodes of the whole graph.
 pub(crate) fn search(
     view: &GraphView,
@@ -411,23 +367,5 @@ mod tests {
             let fresh: &[u32] = if slots == 10 { &[] } else { &[slots as u32 - 3] };
             assert_eq!(visited.seen[..visited.len], [&[3, 0, 9, 7], fresh].concat());
         }
-    }
-
-    #[test]
-    fn lent_walks_are_nobody_elses_and_come_back() {
-        let walks = Walks::default();
-        let (mut a, b) = (walks.lend(), walks.lend());
-        a.visited.reset(1000);
-        drop(a);
-        assert_eq!((walks.free().len(), b.visited.bits.len()), (1, 0));
-        assert_eq!(walks.lend().visited.bits.len(), 16);
-        drop(b);
-        assert_eq!(walks.free().len(), 2);
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _held = walks.lend();
-            panic!("while it is lent");
-        }));
-        assert!(panicked.is_err());
-        assert_eq!(walks.free().len(), 1);
     }
 }
