@@ -210,9 +210,9 @@ fn a_sliding_window_costs_no_recall() {
 }
 
 #[test]
-#[ignore = "deep: fifty steps of ten thousand rows"]
+#[ignore = "deep: twenty steps of ten thousand rows"]
 fn deep_a_sliding_window_of_ten_thousand_costs_no_recall() {
-    sliding(10_000, 50);
+    sliding(10_000, 20);
 }
 
 #[test]

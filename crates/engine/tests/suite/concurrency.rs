@@ -83,9 +83,9 @@ fn readers_see_whole_writes() {
 }
 
 #[test]
-#[ignore = "deep: half a minute of writes beside reads"]
+#[ignore = "deep: seconds of writes beside reads"]
 fn deep_readers_see_whole_writes() {
-    whole_writes(3000);
+    whole_writes(1500);
 }
 
 #[test]

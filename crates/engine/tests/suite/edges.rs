@@ -303,15 +303,15 @@ fn every_row_of_a_collection_without_structure_can_be_reached() {
 }
 
 #[test]
-#[ignore = "deep: a thousand graphs"]
+#[ignore = "deep: five hundred graphs"]
 fn deep_many_small_graphs_leave_nothing_unreachable() {
-    many_small_graphs(0..1000);
+    many_small_graphs(0..500);
 }
 
 #[test]
 #[ignore = "long: ten thousand graphs"]
 fn long_many_small_graphs_leave_nothing_unreachable() {
-    many_small_graphs(1000..11_000);
+    many_small_graphs(500..10_500);
 }
 
 fn many_small_graphs(rounds: std::ops::Range<u64>) {
