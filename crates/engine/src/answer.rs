@@ -36,6 +36,13 @@ impl Hits {
         self.rows.is_empty()
     }
 
+    /// Asks for what leads to the ids to be brought near, before they are read.
+    pub fn prefetch(&self) {
+        if let Some(view) = &self.view {
+            view.rows.prefetch_entries(&self.rows);
+        }
+    }
+
     /// The id of hit `i`.
     #[must_use]
     pub fn id(&self, i: usize) -> &str {

@@ -31,6 +31,7 @@ impl Nearest {
     /// What is asked for of `hits`.
     pub fn of(hits: &Hits, include: Include) -> auspex_engine::Result<Nearest> {
         let rows = 0..hits.len();
+        hits.prefetch();
         let ids = || rows.clone().map(|i| hits.id(i));
         let narrow = ids().all(str::is_ascii);
         let length = |id: &str| if narrow { id.len() } else { id.encode_utf16().count() };

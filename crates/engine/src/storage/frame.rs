@@ -391,6 +391,12 @@ impl Directory {
         }
     }
 
+    /// What the frame in `bytes` says of the texts of row `index`: where they end.
+    pub fn entry<'a>(&self, bytes: &'a [u8], index: usize) -> Option<&'a [u8]> {
+        let from = HEADER + self.rows * self.dim * 4 + index * 8;
+        bytes.get(from..from + 8)
+    }
+
     /// Id of row `index` of the frame in `bytes`; `None` where the frame's own offsets do not hold.
     pub fn id<'a>(&self, bytes: &'a [u8], index: usize) -> Option<&'a str> {
         self.text(bytes, self.ids(), index, 0)
@@ -414,8 +420,7 @@ impl Directory {
 
     /// The end that the entry of row `index` holds at byte `at`.
     fn end(&self, bytes: &[u8], index: usize, at: usize) -> Option<usize> {
-        let from = HEADER + self.rows * self.dim * 4 + index * 8 + at;
-        bytes.get(from..from + 4).map(|word| word32(word, 0) as usize)
+        self.entry(bytes, index).map(|entry| word32(entry, at) as usize)
     }
 
     fn range(&self, bytes: &[u8], base: usize, index: usize, at: usize) -> Option<Range<usize>> {
