@@ -25,7 +25,7 @@ suites.push({
   name: 'fuzz corpus',
   command: 'cargo',
   args: ['test', '--manifest-path', 'fuzz/Cargo.toml', '--locked', '--', '--nocapture'],
-  // Crates that the workspace has built serve here too.
+  // Crates that the workspace has built serve here too, as long as both have one profile for tests.
   env: { AUSPEX_FUZZ: '600', CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? join(root, 'target') },
   count: cargoCount,
 });
@@ -44,7 +44,8 @@ function arm64Count(output) {
 }
 
 // What depends on the instruction set: distances, so graphs and answers. The best set of the machine has been through
-// everything by `npm test`; the others are run here. They count as the best one does (`determinism`), so recall is the same.
+// everything by `npm test`; the others are run here. Their kernels give the same bits (the kernel's tests) and their graphs are
+// the same (`determinism`), so recall is.
 const every = process.arch === 'arm64' ? ['neon', 'scalar'] : ['avx512', 'avx2', 'scalar'];
 const best = every.find(isPresent);
 const engine = ['--test', 'suite', '--', 'determinism::', 'edges::', 'model::'];

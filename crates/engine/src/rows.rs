@@ -196,7 +196,8 @@ impl Rows {
         (directory, bytes, index)
     }
 
-    /// Asks for what says where the ids of rows lie to be brought near, for all of them at the same time.
+    /// Asks for what says where the ids of rows lie to be brought near, for all of them at the same time. Nothing is checked: a
+    /// damaged header decides only which address is asked for.
     pub fn prefetch_entries(&self, rows: &[u32]) {
         for &row in rows {
             let (at, offset, index) = self.place(row);
