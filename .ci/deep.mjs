@@ -1,7 +1,7 @@
 // `npm run test:deep`: what takes minutes. Builds where that is due.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { install } from './build.mjs';
+import { built, install } from './build.mjs';
 import { cargoCount, checkCount, root, runSuites, tapCount } from './suites.mjs';
 
 install();
@@ -26,7 +26,7 @@ suites.push({
   command: 'cargo',
   args: ['test', '--manifest-path', 'fuzz/Cargo.toml', '--locked', '--', '--nocapture'],
   // Crates that the workspace has built serve here too, as long as both have one profile for tests.
-  env: { AUSPEX_FUZZ: '600', CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? join(root, 'target') },
+  env: { AUSPEX_FUZZ: '600', CARGO_TARGET_DIR: built },
   count: cargoCount,
 });
 if (deep.length > 0) {

@@ -572,13 +572,12 @@ impl Collection {
         Workers::search(config.threads)?.for_each_chunk(
             &mut work,
             4,
-            || (Vec::new(), Vec::new()),
-            |(rows, distances), _, piece| {
+            || (scratches.lend(), Vec::new(), Vec::new()),
+            |(scratch, rows, distances), _, piece| {
                 for ((query, count), (row_out, distance_out)) in piece {
                     rows.clear();
                     distances.clear();
-                    let done = search.run(query, &mut scratches.lend(), rows, distances, token);
-                    match done {
+                    match search.run(query, scratch, rows, distances, token) {
                         Ok(_) => {
                             **count = rows.len() as u32;
                             row_out[..rows.len()].copy_from_slice(rows);

@@ -182,12 +182,17 @@ impl Rows {
         self.inverse_norms.as_ref().map_or(1.0, |norms| norms.value(row as usize))
     }
 
+    /// What was written to a segment from a byte on.
+    fn written_from(&self, segment: usize, offset: usize) -> &[u8] {
+        let segment = &self.segments[segment];
+        segment.bytes(offset, segment.written() - offset)
+    }
+
     /// The directory of the row's frame, the frame's bytes, and the row's place in it. What the row's texts take is
     /// checked.
     fn in_frame(&self, row: u32) -> (Directory, &[u8], usize) {
         let (at, offset, index) = self.place(row);
-        let segment = &self.segments[at];
-        let bytes = segment.bytes(offset, segment.written() - offset);
+        let bytes = self.written_from(at, offset);
         self.touch(at, offset, HEADER);
         let directory = Directory::at(bytes);
         if self.unread.is_some() {
@@ -201,9 +206,10 @@ impl Rows {
     pub fn prefetch_entries(&self, rows: &[u32]) {
         for &row in rows {
             let (at, offset, index) = self.place(row);
-            let segment = &self.segments[at];
-            let bytes = segment.bytes(offset, segment.written() - offset);
-            auspex_kernel::prefetch(Directory::at(bytes).entry(bytes, index).unwrap_or_default());
+            let bytes = self.written_from(at, offset);
+            if let Some(entry) = Directory::at(bytes).entry(bytes, index) {
+                auspex_kernel::prefetch(entry);
+            }
         }
     }
 

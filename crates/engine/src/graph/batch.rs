@@ -31,6 +31,9 @@ use crate::workers::Workers;
 const LARGEST_STEP: usize = 8192;
 const SMALLEST_STEP: usize = 256;
 
+/// Newcomers that a thread takes at a time: a batch of a hundred is shared evenly, and a single row wakes no thread.
+const PIECE: usize = 8;
+
 /// Nearest candidates among which links are chosen, for each link: farther ones are seldom taken.
 const CANDIDATES: usize = 4;
 
@@ -190,7 +193,7 @@ fn find(context: &Context, frozen: &GraphView, walks: &Spares<Walk>, block: &Blo
     let ef = context.config.ef_construction;
     context.workers.for_each_chunk(
         newcomers,
-        8,
+        PIECE,
         || walks.lend(),
         |walk, first, piece| {
             for (i, newcomer) in piece.iter_mut().enumerate() {
@@ -238,7 +241,7 @@ fn choose(context: &Context, grown: &GraphView, layer: usize, block: &Block, new
     let seed = context.config.seed.wrapping_add(u64::from(slots[0]));
     let leaves = partition(block, context.kernels, context.workers, seed);
     let pairs = Pairs::compare(block, context, &leaves, NEAREST)?;
-    context.workers.for_each_chunk(newcomers, 8, Vec::new, |near: &mut Vec<Candidate>, first, piece| {
+    context.workers.for_each_chunk(newcomers, PIECE, Vec::new, |near: &mut Vec<Candidate>, first, piece| {
         for (i, newcomer) in piece.iter_mut().enumerate().filter(|(_, newcomer)| reaches(newcomer)) {
             let Ok(place) = members.binary_search(&((first + i) as u32)) else { continue };
             let (found, chosen) = (&mut newcomer.found[layer], &mut newcomer.chosen[layer]);

@@ -83,7 +83,7 @@ fn readers_see_whole_writes() {
 }
 
 #[test]
-#[ignore = "deep: seconds of writes beside reads"]
+#[ignore = "deep: 1,500 rounds of writes beside reads"]
 fn deep_readers_see_whole_writes() {
     whole_writes(1500);
 }
